@@ -1,0 +1,1 @@
+"""Shared nouns: types, masks, artifacts, configuration, errors. Knows no model and no method."""

@@ -1,0 +1,1 @@
+"""Object features: crops in, unit vectors out. One file per method."""

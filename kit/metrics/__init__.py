@@ -1,0 +1,1 @@
+"""Evaluation protocols over shared integer counts."""

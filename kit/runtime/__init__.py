@@ -1,0 +1,1 @@
+"""Where models live and on which device they run."""

@@ -1,0 +1,1 @@
+"""Choice of anchors among candidates. One file per method."""

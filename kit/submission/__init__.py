@@ -1,0 +1,1 @@
+"""What the server accepts: rules, check, repair, pack."""

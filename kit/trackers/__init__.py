@@ -1,0 +1,1 @@
+"""Promptable video segmenters as four verbs. One file per library."""
