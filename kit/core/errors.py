@@ -9,7 +9,7 @@ KitError                 a user can mend it: printed without traceback, exit 2
 └── SubmissionError      an archive or folder that the server would not score as meant
 ```
 
-Anything else is a defect of the kit and is shown with its traceback. `kit.cli` is the only boundary.
+Anything else is a defect of the kit and keeps its traceback. `kit.cli` is the only boundary.
 A message says what, where, both values, the likely cause and the fix.
 """
 
