@@ -1,0 +1,176 @@
+"""Drawn videos with exact masks, in MOSE layout: the demo, the tiny family's training and test.
+
+A video is a pure function of a seed and a `Config`. Within a category most objects show the same
+colours in the same shares; what tells them apart is texture and details of shape.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from kit.core.errors import ConfigError
+from kit.core.masks import encode_png
+from kit.data import backgrounds, motion, scenes, sprites
+from kit.data.scenes import Config as Config
+
+VERSION = 1  # bump when the same seed and config give another video
+
+# Disjoint, whatever the sizes of the splits.
+SPLITS = {
+    "demo": range(1_000_000),
+    "train": range(1_000_000, 1_000_000_000),
+    "test": range(1_000_000_000, 2_000_000_000),
+}
+
+JPEG_QUALITY = 92
+
+
+def seed_of(split: str, index: int) -> int:
+    """The seed of the index-th video of a split.
+
+    Raises:
+        ConfigError: unknown split, or an index outside it.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"drawn videos: no split `{split}`. Known: {', '.join(SPLITS)}.")
+    seeds = SPLITS[split]
+    if not 0 <= index < len(seeds):
+        raise ConfigError(f"drawn videos: {split} has indices 0..{len(seeds) - 1}, got {index}.")
+    return seeds[index]
+
+
+# The README's picture. Everything happens within 28 frames, so objects leave and return briskly.
+DEMO = Config(
+    frames=28,
+    width=320,
+    height=192,
+    speed=2.2,
+    leave_speed=18.0,
+    pan=0.8,
+    gap_share=1.0,
+    return_share=1.0,
+)
+DEMO_VIDEOS = 4
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One drawn video.
+
+    Attributes:
+        frames: uint8[T, H, W, 3], RGB.
+        labels: uint8[T, H, W], ids of the labelled objects, visible part only; 0 elsewhere.
+        instances: uint8[T, H, W], like `labels`, with the distractors as further ids.
+        categories: of instance i + 1; objects and distractors of one kind share a number.
+    """
+
+    frames: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8]
+    instances: npt.NDArray[np.uint8]
+    categories: tuple[int, ...]
+
+
+class Meta(TypedDict):
+    """A video's entry in the split's meta file."""
+
+    length: int
+    height: int
+    width: int
+    objects: list[int]
+    frames: list[str]
+
+
+def draw(seed: int, config: Config) -> Clip:
+    """Draw one video; the same arguments give the same pixels.
+
+    Raises:
+        ConfigError: the objects do not fit beside each other.
+    """
+    rng = np.random.default_rng(seed)
+    theme = sprites.THEMES[rng.integers(len(sprites.THEMES))]
+    cast = scenes.cast_of(rng, config, theme)
+    roles = scenes.stage(rng, config, cast, scenes.occluders_of(rng, config, theme))
+    frames, instances = _render(rng, config, theme, roles)
+    labels = np.where(instances <= config.objects, instances, 0).astype(np.uint8)
+    return Clip(frames, labels, instances, tuple(actor.category for actor in cast))
+
+
+# --- the pictures ---------------------------------------------------------------------------------
+
+
+def _render(
+    rng: np.random.Generator, config: Config, theme: sprites.Theme, roles: list[scenes.Role]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Frames uint8[T, H, W, 3] and instance maps uint8[T, H, W]."""
+    shape = (config.frames, config.height, config.width)
+    frames, instances = np.empty((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
+    flicker = 1 + rng.normal(0, config.flicker / 2, config.frames).clip(
+        -config.flicker, config.flicker
+    )
+    for t, ground in enumerate(_grounds(rng, config, theme)):
+        scenes.paste_all(ground, instances[t], roles, t)
+        ground *= np.float32(flicker[t])
+        frames[t] = np.clip(ground, 0, 255)
+    return frames, instances
+
+
+def _grounds(
+    rng: np.random.Generator, config: Config, theme: sprites.Theme
+) -> Iterator[npt.NDArray[np.float32]]:
+    """The background as the camera pans over it: float32[H, W, 3] for each frame."""
+    margin = min(config.width, config.height) // 4
+    height, width = config.height + 2 * margin, config.width + 2 * margin
+    picture = backgrounds.draw(rng, height, width, sprites.rgb(theme.background))
+    view = motion.Stage(2 * margin, 2 * margin, 1)
+    corner = view.drift(rng, config.frames, config.pan * rng.uniform(0, 1), 0, view.inside(rng))
+    for x, y in corner + np.array([config.width - 1, config.height - 1]) / 2:
+        yield cv2.getRectSubPix(picture, (config.width, config.height), (x, y))
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def write_video(root: Path, name: str, seed: int, config: Config) -> Meta:
+    """Draw one video into `root/JPEGImages/<name>` and `root/Annotations/<name>`.
+
+    Both folders are filled under a temporary name and renamed, frames last: a video whose frames
+    have their final name is complete. One that stood there is replaced. Same arguments, same bytes.
+
+    Returns:
+        The video's entry in the split's meta file.
+    """
+    clip = draw(seed, config)
+    names = [f"{t:05d}" for t in range(config.frames)]
+    scratch = root / f".drawing-{name}"  # a fixed name, so that a killed run leaves no litter
+    shutil.rmtree(scratch, ignore_errors=True)
+    for kind in ("Annotations", "JPEGImages"):
+        (scratch / kind).mkdir(parents=True)
+    for frame, labels, stem in zip(clip.frames, clip.labels, names, strict=True):
+        (scratch / "JPEGImages" / f"{stem}.jpg").write_bytes(_jpeg(frame))
+        (scratch / "Annotations" / f"{stem}.png").write_bytes(encode_png(labels))
+    for kind in ("JPEGImages", "Annotations"):
+        if (root / kind / name).exists():
+            (root / kind / name).rename(scratch / f"old{kind}")
+    for kind in ("Annotations", "JPEGImages"):
+        (root / kind).mkdir(exist_ok=True)
+        (scratch / kind).rename(root / kind / name)
+    shutil.rmtree(scratch)
+    return Meta(
+        length=config.frames,
+        height=config.height,
+        width=config.width,
+        objects=list(range(1, config.objects + 1)),
+        frames=names,
+    )
+
+
+def _jpeg(frame: npt.NDArray[np.uint8]) -> bytes:
+    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return bytes(data.tobytes())
