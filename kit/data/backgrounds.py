@@ -1,4 +1,7 @@
-"""Textured backgrounds of the drawn videos, in the colours of a ramp."""
+"""Textured backgrounds of the drawn videos, in the colours of a ramp.
+
+Each pattern is a picture of tones, 0 = first colour of the ramp, 1 = last.
+"""
 
 import cv2
 import numpy as np
@@ -18,53 +21,65 @@ def _clouds(rng: np.random.Generator, height: int, width: int, cell: float) -> F
 
 
 def _mist(rng: np.random.Generator, height: int, width: int) -> Floats:
-    return _clouds(rng, height, width, width / 3)
+    return _clouds(rng, height, width, width / 4)
 
 
 def _hills(rng: np.random.Generator, height: int, width: int) -> Floats:
-    x = np.arange(width, dtype=np.float32)
-    y = np.arange(height, dtype=np.float32)[:, None]
-    tone = 0.15 * y / height + np.zeros((1, width), np.float32)
-    for ridge in range(1, 6):
-        waves = np.sin(x * rng.uniform(3, 9) / width + rng.uniform(0, 6.3)) + 0.4 * np.sin(
-            x * rng.uniform(12, 25) / width + rng.uniform(0, 6.3)
-        )
-        depth = y - height * (ridge / 6 + 0.05 * waves)
-        tone = np.where(depth > 0, ridge / 5 - 0.25 * np.exp(-depth / (0.07 * height)), tone)
+    """Ridge behind ridge, each lit along its crest."""
+    x = np.arange(width, dtype=np.float32) / width
+    y = np.arange(height, dtype=np.float32)[:, None] / height
+    tone = 0.25 * y + np.zeros((1, width), np.float32)
+    ridges = int(rng.integers(4, 7))
+    for ridge in range(1, ridges + 1):
+        crest = np.sin(x * rng.uniform(4, 10) + rng.uniform(0, 6.3))
+        crest += 0.4 * np.sin(x * rng.uniform(12, 25) + rng.uniform(0, 6.3))
+        depth = y - ridge / (ridges + 1) - 0.05 * crest
+        lit = ridge / ridges - 0.3 * np.exp(-np.maximum(depth, 0) / 0.06)
+        tone = np.where(depth > 0, lit, tone)
     return np.asarray(0.85 * tone + 0.15 * _clouds(rng, height, width, width / 8), np.float32)
 
 
 def _tiles(rng: np.random.Generator, height: int, width: int) -> Floats:
-    cell = width / rng.uniform(7, 11)
-    rows, columns = int(height / cell) + 2, int(width / cell) + 2
-    x = np.arange(width)[None] / cell + 0.5 * (np.arange(height)[:, None] // cell % 2)
-    y = np.arange(height)[:, None] / cell + np.zeros((1, width))
-    tone = rng.random((rows, columns + 1))[y.astype(int), x.astype(int)]
-    seam = np.minimum(np.abs(x % 1 - 0.5), np.abs(y % 1 - 0.5))  # unused corner of a tile
-    edge = np.maximum(np.abs(x % 1 - 0.5), np.abs(y % 1 - 0.5)) > 0.46
-    tone = 0.25 + 0.4 * tone + 0.1 * seam + 0.25 * edge
-    return np.asarray(0.7 * tone + 0.3 * _clouds(rng, height, width, width / 4), np.float32)
+    """A wall of bricks, each of its own tone."""
+    cell = width / rng.uniform(9, 14)
+    y = np.arange(height, dtype=np.float32)[:, None] / (0.6 * cell) + np.zeros((1, width))
+    x = np.arange(width, dtype=np.float32)[None] / cell + 0.5 * (y.astype(np.intp) % 2)
+    bricks = rng.random((int(y.max()) + 1, int(x.max()) + 1), np.float32)
+    tone = 0.15 + 0.45 * bricks[y.astype(np.intp), x.astype(np.intp)]
+    joint = np.maximum(np.abs(x % 1 - 0.5), np.abs(y % 1 - 0.5) * 0.94 + 0.02) > 0.46
+    tone += 0.3 * cv2.GaussianBlur(joint.astype(np.float32), (3, 3), 0)
+    return np.asarray(0.8 * tone + 0.2 * _clouds(rng, height, width, width / 4), np.float32)
 
 
 def _bokeh(rng: np.random.Generator, height: int, width: int) -> Floats:
-    tone = 0.7 * _clouds(rng, height, width, width / 2)
-    for _ in range(26):
-        disc = np.zeros_like(tone)
+    """Discs of light, out of focus."""
+    tone = 0.25 + 0.6 * _clouds(rng, height, width, width / 2)
+    for _ in range(30):
+        disc = np.zeros((height, width), np.float32)
         centre = (int(rng.integers(width)), int(rng.integers(height)))
-        cv2.circle(disc, centre, int(width * rng.uniform(0.015, 0.06)), 1.0, -1, cv2.LINE_AA)
-        tone += disc * rng.uniform(-0.12, 0.2)
+        cv2.circle(disc, centre, int(width * rng.uniform(0.015, 0.07)), 1.0, -1, cv2.LINE_AA)
+        tone += disc * np.float32(rng.uniform(-0.25, 0.15))
     return tone
 
 
-GROUNDS = (_mist, _hills, _tiles, _bokeh)
+PATTERNS = (_mist, _hills, _tiles, _bokeh)
 
 
 def draw(rng: np.random.Generator, height: int, width: int, ramp: Floats) -> Floats:
-    """A textured picture in the colours of `ramp` (float32[3, 3]); float32[H, W, 3] in 0..255."""
-    tone = GROUNDS[rng.integers(len(GROUNDS))](rng, height, width).clip(0, 1)
-    light = np.interp(tone, [0, 0.5, 1], [0, 1, 2]).astype(np.float32)
-    low = np.minimum(light.astype(np.intp), 1)
-    part = (light - low)[..., None]
-    picture = ramp[low] * (1 - part) + ramp[low + 1] * part
-    grain = rng.standard_normal((height, width, 1), np.float32)
-    return np.asarray(picture + 2.5 * grain, np.float32)
+    """One background.
+
+    Args:
+        rng: draws the pattern and its details.
+        height: of the picture, pixels.
+        width: of the picture, pixels.
+        ramp: float32[3, 3], RGB in 0..255.
+
+    Returns:
+        float32[H, W, 3], about 0..255.
+    """
+    tone = PATTERNS[rng.integers(len(PATTERNS))](rng, height, width)
+    steps = np.linspace(0, 2, 256)
+    shades = np.stack([np.interp(steps, [0, 1, 2], channel) for channel in ramp.T], axis=1)
+    picture = shades.astype(np.float32)[(255 * tone.clip(0, 1)).astype(np.uint8)]
+    picture += 2.5 * rng.standard_normal((height, width, 1), np.float32)
+    return np.asarray(picture)

@@ -81,7 +81,7 @@ def path(
         speed: pixels per frame while wandering.
         start: position on frame 0, if the object never leaves.
         gap: frames out of sight, `(0, late)` for a late entry, `(leave, T)` for good; or None.
-        transit: frames taken to cross a border.
+        transit: frames taken to cross a border, at least 1.
 
     Returns:
         float64[T, 2], NaN within the gap. It comes back over the border opposite to the one it
@@ -113,5 +113,5 @@ def _crossing(
     distance = np.abs(np.arange(frames) - when)
     outward = np.zeros(2)
     outward[side % 2] = 2.6 * stage.radius * (-1 if side < 2 else 1)
-    share = np.clip(1 - distance / (transit + 1), 0, 1)
+    share = np.clip(1 - distance / transit, 0, 1)
     return drift + share[:, None] * outward

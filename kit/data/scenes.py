@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from kit.core.errors import ConfigError
 from kit.data import motion, sprites
-from kit.data.sprites import Pose, Sprite, Theme
+from kit.data.sprites import Floats, Palette, Pose, Sprite
 
 ATTEMPTS = 100  # placements tried until every object is clearly visible on frame 0
-CLEAR = 0.7  # of an object's area, visible on frame 0
+CLEAR = 0.85  # of each object's and distractor's area, visible on frame 0
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Config:
     scale_change: float = 0.12  # swing of the size, as a share of it
     shear: float = 0.15  # swing of the sideways shift per pixel of height
     light: float = 0.12  # swing of an object's brightness and tint
+    hue: float = 180.0  # degrees by which a theme's colours are turned, at most
     flicker: float = 0.03  # of the whole picture's brightness
     pan: float = 0.4  # pixels per frame that the background moves, at most
     gap_share: float = 0.5  # of the videos: one object leaves ...
@@ -85,6 +86,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "scale_change": (0, 0.5),
     "shear": (0, 0.5),
     "light": (0, 0.5),
+    "hue": (0, 180),
     "flicker": (0, 0.5),
     "pan": (0, 100),
     "gap": (0.01, 0.5),
@@ -120,10 +122,10 @@ class Actor:
 # --- who plays ------------------------------------------------------------------------------------
 
 
-def cast_of(rng: np.random.Generator, config: Config, theme: Theme) -> list[Actor]:
+def cast_of(rng: np.random.Generator, config: Config, palette: Palette) -> list[Actor]:
     """Objects, then distractors, by ident."""
     gaps = _gaps(rng, config)
-    trios = rng.permutation(len(theme.trios))
+    trios = rng.permutation(len(palette.trios))
     objects: list[Actor] = []
     distractors: list[Actor] = []
     kinds = 0  # categories used so far
@@ -132,13 +134,13 @@ def cast_of(rng: np.random.Generator, config: Config, theme: Theme) -> list[Acto
     for index in range(config.objects):
         kinds += not kinds or rng.random() >= config.sibling_share
         family = int(families[(kinds - 1) % len(families)])
-        colours = theme.trios[trios[(kinds - 1) % len(trios)]]
+        colours = palette.trios[trios[(kinds - 1) % len(trios)]]
         size = rng.uniform(config.size_min, config.size_max) * config.width
         sprite = _sprite(rng, family, textures[family], colours, size)
         objects.append(Actor(index + 1, family, sprite, gaps[index]))
         for _ in range(config.distractors):
             shared = rng.random() < config.shared_colours
-            paint = colours if shared else theme.trios[rng.integers(len(theme.trios))]
+            paint = colours if shared else palette.trios[rng.integers(len(palette.trios))]
             ident = config.objects + len(distractors) + 1
             other = _sprite(rng, family, textures[family], paint, size * rng.uniform(0.9, 1.1))
             distractors.append(Actor(ident, family, other, None))
@@ -146,20 +148,20 @@ def cast_of(rng: np.random.Generator, config: Config, theme: Theme) -> list[Acto
 
 
 def _sprite(
-    rng: np.random.Generator, family: int, textures: list[int], colours: str, size: float
+    rng: np.random.Generator, family: int, textures: list[int], colours: Floats, size: float
 ) -> Sprite:
     """The next member of a category: never the texture of the one before."""
     textures.append(textures.pop(0))
-    return sprites.render(rng, family, textures[-1], sprites.rgb(colours), round(size))
+    return sprites.render(rng, family, textures[-1], colours, round(size))
 
 
-def occluders_of(rng: np.random.Generator, config: Config, theme: Theme) -> list[Actor]:
+def occluders_of(rng: np.random.Generator, config: Config, palette: Palette) -> list[Actor]:
     """Plain things in the background's darkest colours."""
     dim = np.array([[0.62], [0.5], [0.72]], np.float32)
-    dark = sprites.rgb(theme.background)[[2, 2, 1]] * dim
+    dark = palette.background[[2, 2, 1]] * dim
     actors = []
     for _ in range(config.occluders):
-        size = rng.uniform(1.1, 1.5) * config.size_max * config.width
+        size = rng.uniform(0.9, 1.3) * config.size_max * config.width
         family = int(rng.integers(len(sprites.FAMILIES)))
         sprite = sprites.render(rng, family, sprites.PATCHES, dark, round(size))
         actors.append(Actor(0, family, sprite, None))
@@ -209,7 +211,7 @@ def _poses(rng: np.random.Generator, config: Config, actor: Actor) -> list[Pose 
     scale = 1 + motion.wave(rng, frames, config.scale_change)
     radius = sprites.CONTENT * len(actor.sprite.shadow) / 2 * (1 + config.scale_change)
     stage = motion.Stage(config.width, config.height, radius)
-    transit = min(round(2.6 * radius / config.leave_speed), (frames - 2) // 4)
+    transit = min(max(1, round(2.6 * radius / config.leave_speed)), max(1, frames // 4))
     speed = config.speed * rng.uniform(0.5, 1)
     centres = motion.path(rng, stage, frames, speed, stage.inside(rng), actor.gap, transit)
     angle = rng.uniform(-0.4, 0.4) + np.radians(rng.uniform(-1, 1) * config.spin) * np.arange(
@@ -228,7 +230,7 @@ def _poses(rng: np.random.Generator, config: Config, actor: Actor) -> list[Pose 
 
 
 def _clear(config: Config, roles: list[Role]) -> bool:
-    """Whether every object present on frame 0 shows at least `CLEAR` of its area there."""
+    """Whether all objects and distractors present on frame 0 show `CLEAR` of their area there."""
     canvas = np.zeros((config.height, config.width, 3), np.float32)
     ids = np.zeros((config.height, config.width), np.uint8)
     paste_all(canvas, ids, roles, 0)
@@ -236,7 +238,7 @@ def _clear(config: Config, roles: list[Role]) -> bool:
     return all(
         pose is None or seen[actor.ident] >= CLEAR * actor.sprite.area * pose.scale**2
         for actor, poses in roles
-        if 1 <= actor.ident <= config.objects
+        if actor.ident
         for pose in poses[:1]
     )
 

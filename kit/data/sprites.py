@@ -3,6 +3,7 @@
 Knows nothing about time: a sprite is rendered once and pasted at a pose. Colours are RGB.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,10 +55,27 @@ THEMES = (
 )
 
 
-def rgb(colours: str | tuple[str, ...]) -> Floats:
-    """Hexadecimal colours, blank-separated or as a tuple, as float32[N, 3] in 0..255."""
-    names = colours.split() if isinstance(colours, str) else colours
-    return np.array([list(bytes.fromhex(name[1:])) for name in names], np.float32)
+@dataclass(frozen=True)
+class Palette:
+    """The colours of one video.
+
+    Attributes:
+        background: float32[3, 3], RGB in 0..255, from light to dark or back.
+        trios: float32[K, 3, 3], colours of one category each.
+    """
+
+    background: Floats
+    trios: Floats
+
+
+def palette(theme: Theme, turn: float) -> Palette:
+    """The colours of a theme, all hues turned by `turn` degrees, so that they still go together."""
+    codes = " ".join((*theme.background, *theme.trios)).split()
+    colours = np.array([[list(bytes.fromhex(code[1:])) for code in codes]], np.float32)
+    hsv = cv2.cvtColor(colours / 255, cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = (hsv[..., 0] + turn) % 360
+    turned = 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).reshape(-1, 3, 3)
+    return Palette(turned[0], turned[1:])
 
 
 # --- shapes: closed curves, one family per category -----------------------------------------------
@@ -262,11 +280,12 @@ class Pose:
     shear: float
     gain: Floats
 
-    def linear(self) -> npt.NDArray[np.float64]:
-        """float64[2, 2], sprite to picture."""
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        turn = np.array([[cos, -sin], [sin, cos]])
-        return np.asarray(self.scale * turn @ np.array([[1.0, self.shear], [0.0, 1.0]]))
+    def matrix(self, side: int) -> npt.NDArray[np.float64]:
+        """float64[2, 3], from pixels of a sprite `side` wide to pixels of the picture."""
+        cos, sin = self.scale * math.cos(self.angle), self.scale * math.sin(self.angle)
+        a, b, c, d = cos, cos * self.shear - sin, sin, sin * self.shear + cos
+        middle, (x, y) = (side - 1) / 2, self.centre
+        return np.array([[a, b, x - (a + b) * middle], [c, d, y - (c + d) * middle]])
 
 
 def paste(canvas: Floats, ids: Bytes, sprite: Sprite, pose: Pose, ident: int) -> None:
@@ -287,15 +306,14 @@ def paste(canvas: Floats, ids: Bytes, sprite: Sprite, pose: Pose, ident: int) ->
     top, bottom = max(int(y - reach), 0), min(int(y + reach + drop) + 1, height)
     if left >= right or top >= bottom:
         return
-    linear = pose.linear()
-    offset = np.array([x - left, y - top]) - linear @ np.full(2, (side - 1) / 2)
-    region = canvas[top:bottom, left:right]
-    window = (right - left, bottom - top)
-    shadow = cv2.warpAffine(sprite.shadow, np.c_[linear, offset + drop], window)
-    region *= (1 - shadow.astype(np.float32) * (0.35 / 255))[..., None]
-    drawn = cv2.warpAffine(sprite.rgba, np.c_[linear, offset], window)
+    region, window = canvas[top:bottom, left:right], (right - left, bottom - top)
+    matrix = pose.matrix(side)
+    matrix[:, 2] -= left, top
+    drawn = cv2.warpAffine(sprite.rgba, matrix, window)
+    matrix[:, 2] += drop
+    shadow = cv2.warpAffine(sprite.shadow, matrix, window)
+    region *= (1 - shadow * np.float32(0.35 / 255))[..., None]
     alpha = drawn[..., 3]
-    # The colours next to the warp's empty border are dark; the opaque part never touches it.
-    opacity = (alpha.astype(np.float32) / 255)[..., None]
-    region += opacity * (drawn[..., :3] * pose.gain - region)
+    # Colours fade next to the warp's empty border, but no opaque pixel of a sprite lies there.
+    region += (alpha * np.float32(1 / 255))[..., None] * (drawn[..., :3] * pose.gain - region)
     ids[top:bottom, left:right][alpha >= 128] = ident

@@ -29,6 +29,7 @@ SPLITS = {
 }
 
 JPEG_QUALITY = 92
+KINDS = ("Annotations", "JPEGImages")  # in the order of their appearance
 
 
 def seed_of(split: str, index: int) -> int:
@@ -53,6 +54,8 @@ DEMO = Config(
     speed=2.2,
     leave_speed=18.0,
     pan=0.8,
+    hue=0.0,  # as the themes were composed
+    size_min=0.15,
     gap_share=1.0,
     return_share=1.0,
 )
@@ -93,10 +96,11 @@ def draw(seed: int, config: Config) -> Clip:
         ConfigError: the objects do not fit beside each other.
     """
     rng = np.random.default_rng(seed)
-    theme = sprites.THEMES[rng.integers(len(sprites.THEMES))]
-    cast = scenes.cast_of(rng, config, theme)
-    roles = scenes.stage(rng, config, cast, scenes.occluders_of(rng, config, theme))
-    frames, instances = _render(rng, config, theme, roles)
+    theme = sprites.THEMES[seed % len(sprites.THEMES)]  # in turn, so that neighbours differ
+    palette = sprites.palette(theme, config.hue * rng.uniform(-1, 1))
+    cast = scenes.cast_of(rng, config, palette)
+    roles = scenes.stage(rng, config, cast, scenes.occluders_of(rng, config, palette))
+    frames, instances = _render(rng, config, palette, roles)
     labels = np.where(instances <= config.objects, instances, 0).astype(np.uint8)
     return Clip(frames, labels, instances, tuple(actor.category for actor in cast))
 
@@ -105,7 +109,7 @@ def draw(seed: int, config: Config) -> Clip:
 
 
 def _render(
-    rng: np.random.Generator, config: Config, theme: sprites.Theme, roles: list[scenes.Role]
+    rng: np.random.Generator, config: Config, palette: sprites.Palette, roles: list[scenes.Role]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Frames uint8[T, H, W, 3] and instance maps uint8[T, H, W]."""
     shape = (config.frames, config.height, config.width)
@@ -113,7 +117,7 @@ def _render(
     flicker = 1 + rng.normal(0, config.flicker / 2, config.frames).clip(
         -config.flicker, config.flicker
     )
-    for t, ground in enumerate(_grounds(rng, config, theme)):
+    for t, ground in enumerate(_grounds(rng, config, palette)):
         scenes.paste_all(ground, instances[t], roles, t)
         ground *= np.float32(flicker[t])
         frames[t] = np.clip(ground, 0, 255)
@@ -121,12 +125,12 @@ def _render(
 
 
 def _grounds(
-    rng: np.random.Generator, config: Config, theme: sprites.Theme
+    rng: np.random.Generator, config: Config, palette: sprites.Palette
 ) -> Iterator[npt.NDArray[np.float32]]:
     """The background as the camera pans over it: float32[H, W, 3] for each frame."""
     margin = min(config.width, config.height) // 4
     height, width = config.height + 2 * margin, config.width + 2 * margin
-    picture = backgrounds.draw(rng, height, width, sprites.rgb(theme.background))
+    picture = backgrounds.draw(rng, height, width, palette.background)
     view = motion.Stage(2 * margin, 2 * margin, 1)
     corner = view.drift(rng, config.frames, config.pan * rng.uniform(0, 1), 0, view.inside(rng))
     for x, y in corner + np.array([config.width - 1, config.height - 1]) / 2:
@@ -147,20 +151,13 @@ def write_video(root: Path, name: str, seed: int, config: Config) -> Meta:
     """
     clip = draw(seed, config)
     names = [f"{t:05d}" for t in range(config.frames)]
-    scratch = root / f".drawing-{name}"  # a fixed name, so that a killed run leaves no litter
+    scratch = root / f".drawing-{name}"  # a fixed name, so that what a killed run left is found
     shutil.rmtree(scratch, ignore_errors=True)
-    for kind in ("Annotations", "JPEGImages"):
-        (scratch / kind).mkdir(parents=True)
-    for frame, labels, stem in zip(clip.frames, clip.labels, names, strict=True):
-        (scratch / "JPEGImages" / f"{stem}.jpg").write_bytes(_jpeg(frame))
-        (scratch / "Annotations" / f"{stem}.png").write_bytes(encode_png(labels))
-    for kind in ("JPEGImages", "Annotations"):
-        if (root / kind / name).exists():
-            (root / kind / name).rename(scratch / f"old{kind}")
-    for kind in ("Annotations", "JPEGImages"):
-        (root / kind).mkdir(exist_ok=True)
-        (scratch / kind).rename(root / kind / name)
-    shutil.rmtree(scratch)
+    try:
+        _write_files(scratch, clip, names)
+        _reveal(scratch, root, name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return Meta(
         length=config.frames,
         height=config.height,
@@ -168,6 +165,24 @@ def write_video(root: Path, name: str, seed: int, config: Config) -> Meta:
         objects=list(range(1, config.objects + 1)),
         frames=names,
     )
+
+
+def _write_files(folder: Path, clip: Clip, names: list[str]) -> None:
+    for kind in KINDS:
+        (folder / kind).mkdir(parents=True)
+    for frame, labels, name in zip(clip.frames, clip.labels, names, strict=True):
+        (folder / "JPEGImages" / f"{name}.jpg").write_bytes(_jpeg(frame))
+        (folder / "Annotations" / f"{name}.png").write_bytes(encode_png(labels))
+
+
+def _reveal(scratch: Path, root: Path, name: str) -> None:
+    """Swap the finished folders in: the old frames go first, the new frames come last."""
+    for kind in reversed(KINDS):
+        if (root / kind / name).exists():
+            (root / kind / name).rename(scratch / f"old-{kind}")
+    for kind in KINDS:
+        (root / kind).mkdir(exist_ok=True)
+        (scratch / kind).rename(root / kind / name)
 
 
 def _jpeg(frame: npt.NDArray[np.uint8]) -> bytes:
