@@ -1,0 +1,82 @@
+"""Files as wholes: written completely or not at all, known by their digest.
+
+Knows nothing of what is inside; formats live in `kit.core.artifacts`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from kit.core.errors import ArtifactError
+
+MAX_JSON_BYTES = 256 * 2**20  # a hostile or mistaken file must not fill the memory
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary neighbour for writing; reveal it as `path` only when it is complete.
+
+    The neighbour is synced to disk before it is renamed, so that neither a kill nor a power cut
+    leaves half a file under the final name. What an earlier kill left behind is overwritten.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w+b") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, completely or not at all."""
+    with replacing(path) as stream:
+        stream.write(text.encode())
+
+
+def canonical_json(value: object, indent: int | None = None) -> str:
+    """JSON whose bytes depend on the value alone: sorted keys, no spaces unless indented."""
+    separators = (",", ":") if indent is None else (",", ": ")
+    return json.dumps(value, sort_keys=True, indent=indent, separators=separators, allow_nan=False)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write indented canonical JSON, completely or not at all."""
+    write_text(path, canonical_json(value, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read one of our JSON files.
+
+    Raises:
+        ArtifactError: The file is missing, unreasonably large, or no JSON.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ArtifactError(f"{path}: {path.stat().st_size} bytes, at most {MAX_JSON_BYTES}.")
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file. {rebuild_hint(path)}") from None
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: not valid JSON ({error}). {rebuild_hint(path)}") from None
+
+
+def sha256(data: bytes | Path) -> str:
+    """SHA-256 of bytes, or of a file's content, as 64 hex digits."""
+    if isinstance(data, Path):
+        with data.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    return hashlib.sha256(data).hexdigest()
+
+
+def rebuild_hint(path: Path) -> str:
+    """How to have a file of the workflow made again."""
+    return f"To rebuild it: rm -f '{path}' and run the same snakemake command again."

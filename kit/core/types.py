@@ -1,0 +1,156 @@
+"""The nouns that stages hand to methods. Plain frozen data; frames are known by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.core.masks import Mask, box_of, decode_rle
+
+Image = NDArray[np.uint8]  # [H, W, 3], RGB
+
+
+class FrameSource(Protocol):
+    """The frames of a video in temporal order, decoded when asked for."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Image: ...
+
+
+@dataclass(frozen=True)
+class VideoObject:
+    """An object to segment: its id and the first frame on which an annotation shows it."""
+
+    id: int
+    first_frame: str
+
+
+@dataclass(frozen=True)
+class Video:
+    """The checked index of one video: contiguous frames of one size, and its objects by id.
+
+    Attributes:
+        name: Folder name in the data set.
+        height: Pixels.
+        width: Pixels.
+        frames: Names without suffix, in temporal order ("00000", "00001", ...).
+        images: Folder of the frame images.
+        suffix: Of the image files, with the dot.
+        annotations: Folder of the label maps.
+        objects: Ascending ids, 1..254.
+        digest: SHA-256 over frame names, their bytes and the first masks: the content's identity,
+            wherever the files lie.
+    """
+
+    name: str
+    height: int
+    width: int
+    frames: tuple[str, ...]
+    images: Path
+    suffix: str
+    annotations: Path
+    objects: tuple[VideoObject, ...]
+    digest: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    def index(self, frame: str) -> int:
+        """Position of a frame in time."""
+        return self.frames.index(frame)
+
+    def image(self, frame: str) -> Path:
+        """Path of a frame's image."""
+        return self.images / f"{frame}{self.suffix}"
+
+    def annotation(self, frame: str) -> Path:
+        """Path of a frame's label map."""
+        return self.annotations / f"{frame}.png"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A region of one frame that may be the object.
+
+    Attributes:
+        frame: Name of the frame.
+        object_id: The object it was sought for.
+        score: Of the detector, 0..1.
+        rle: COCO run lengths of the mask.
+        shape: (height, width) of the frame.
+        source: The method that proposed it.
+    """
+
+    frame: str
+    object_id: int
+    score: float
+    rle: str
+    shape: tuple[int, int]
+    source: str
+
+    @property
+    def mask(self) -> Mask:
+        """`bool[H, W]`, decoded at each call."""
+        return decode_rle(self.rle, *self.shape)
+
+    @property
+    def box(self) -> NDArray[np.float32]:
+        """Tight box of the mask, `float32[4]` xyxy in pixels."""
+        return box_of(self.mask)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Unit feature vectors of one video.
+
+    Attributes:
+        candidates: `float32[N, D]`, rows aligned with the candidates.
+        pools: Per object id `float32[V, D]`, the transformed views of its first mask.
+    """
+
+    candidates: NDArray[np.float32]
+    pools: dict[int, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A mined mask that will condition propagation beside the given one.
+
+    Attributes:
+        frame: Name of the frame.
+        object_id: Whom it shows.
+        rle: COCO run lengths of the mask.
+        score: Similarity to the target, cosine in [-1, 1].
+        margin: Lead over the next best candidate of the same frame; None without a rival.
+        reason: Why it was chosen, for people.
+    """
+
+    frame: str
+    object_id: int
+    rle: str
+    score: float
+    margin: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A frame's best candidate that did not become an anchor, and why."""
+
+    frame: str
+    object_id: int
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a selector decided for one video, sorted by object and frame."""
+
+    anchors: Sequence[Anchor]
+    rejected: Sequence[Rejected]

@@ -1,0 +1,184 @@
+"""The MOSE layout: where a video's images and label maps lie, and in which order.
+
+ROOT/JPEGImages/VIDEO/00000.jpg ...     or ROOT/JPEGImages/VIDEO.mp4
+ROOT/Annotations/VIDEO/00000.png ...    the first frame at least
+ROOT/meta.json                          {"videos": {VIDEO: {"length", "height", "width", "objects"}}}
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.core.errors import DataError
+from kit.core.files import MAX_JSON_BYTES, canonical_json, sha256
+
+IMAGES = (".jpg", ".jpeg", ".png")
+VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A folder in MOSE layout.
+
+    Attributes:
+        root: Holds all the others.
+        images: Folder of frame folders or video files, relative to the root.
+        annotations: Folder of label-map folders, relative to the root.
+        meta: Meta file, relative to the root, or None to do without its cross-check.
+    """
+
+    root: Path
+    images: str = "JPEGImages"
+    annotations: str = "Annotations"
+    meta: str | None = None
+
+    def videos(self) -> list[str]:
+        """Names of all videos, sorted.
+
+        Raises:
+            DataError: There is no such folder, or it is empty.
+        """
+        folder = self.root / self.images
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder. Is `data.root` that of a MOSE layout?")
+        found = {
+            entry.stem if entry.is_file() else entry.name
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".") and (entry.is_dir() or entry.suffix.lower() in VIDEOS)
+        }
+        if not found:
+            raise DataError(f"{folder}: holds neither frame folders nor video files.")
+        return sorted(found)
+
+    def source(self, video: str) -> Path:
+        """The frame folder of a video, or its video file.
+
+        Raises:
+            DataError: There is neither.
+        """
+        folder = self.root / self.images
+        if (folder / video).is_dir():
+            return folder / video
+        for suffix in VIDEOS:
+            if (folder / f"{video}{suffix}").is_file():
+                return folder / f"{video}{suffix}"
+        raise DataError(
+            f"{folder / video}: no such frame folder, nor a video file of that name "
+            f"({', '.join(VIDEOS)}). Was it deleted or renamed?"
+        )
+
+    def labels(self, video: str) -> Path:
+        """The label-map folder of a video."""
+        return self.root / self.annotations / video
+
+    def entry(self, video: str) -> Mapping[str, Any] | None:
+        """What the meta file says of a video; None without a meta file.
+
+        Raises:
+            DataError: The meta file is unreadable or does not know the video.
+        """
+        if self.meta is None:
+            return None
+        path = self.root / self.meta
+        videos = read_meta(path)
+        if video not in videos:
+            raise DataError(f"{path}: knows no video {video}, though its frames are there.")
+        found = videos[video]
+        if not isinstance(found, dict):
+            raise DataError(f"{path}: the entry of {video} is no object but {found!r}.")
+        return found
+
+    def fingerprint(self, video: str) -> str:
+        """What the sources of a video look like from outside, without reading the frames.
+
+        Names and sizes of frames, and the content of the first label map and of the meta entry:
+        enough to notice an exchange, deaf to a mere touch.
+        """
+        source = self.source(video)
+        files = [source] if source.is_file() else list(source.iterdir())
+        first = min(self.labels(video).glob("*.png"), default=None, key=lambda p: natural(p.name))
+        seen = {
+            "frames": sorted([f.name, f.stat().st_size] for f in files),
+            "first": first and [first.name, sha256(first)],
+            "labels": sorted([p.name, p.stat().st_size] for p in self.labels(video).glob("*.png")),
+            "meta": self.entry(video),
+        }
+        return sha256(canonical_json(seen).encode())[:16]
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The `videos` of a meta file.
+
+    Raises:
+        DataError: The file is missing, too large, or no meta file.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise DataError(f"{path}: {path.stat().st_size} bytes are too many for a meta file.")
+        videos = json.loads(path.read_bytes())["videos"]
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such meta file. Set `data.meta` to null if there is none."
+        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f'{path}: not of the form {{"videos": {{...}}}} ({error!r}).') from None
+    if not isinstance(videos, dict):
+        raise DataError(f'{path}: "videos" is no object.')
+    return videos
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that compares runs of digits by value: "9" before "10", "a2" before "a10"."""
+    parts = re.findall(r"\d+|\D+", name)
+    return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts]
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """Image files of a frame folder in natural order, checked to be one gapless sequence.
+
+    Raises:
+        DataError: No images, a name without a number, one number twice, mixed suffixes, or a gap.
+    """
+    found = sorted(
+        (p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")),
+        key=lambda p: natural(p.stem),
+    )
+    if not found:
+        raise DataError(f"{folder}: no frames ({', '.join(IMAGES)}).")
+    if len({p.suffix for p in found}) > 1:
+        kinds = ", ".join(sorted({p.suffix for p in found}))
+        raise DataError(f"{folder}: frames of several kinds ({kinds}). Remove those not meant.")
+    _check_numbers(folder, [(number_of(p), p.name) for p in found])
+    return found
+
+
+def number_of(path: Path) -> int:
+    """The last run of digits in a file's stem.
+
+    Raises:
+        DataError: There is none.
+    """
+    digits = re.findall(r"\d+", path.stem)
+    if not digits:
+        raise DataError(f"{path}: a frame's name must hold its number, such as 00000{path.suffix}.")
+    return int(digits[-1])
+
+
+def _check_numbers(folder: Path, numbered: list[tuple[int, str]]) -> None:
+    numbered = sorted(numbered)
+    steps = [(b[0] - a[0], a[1], b[1]) for a, b in zip(numbered, numbered[1:], strict=False)]
+    for step, earlier, later in steps:
+        if step == 0:
+            raise DataError(
+                f"{folder}: {earlier} and {later} have the same frame number. Keep one of them."
+            )
+    stride = min((s for s, _, _ in steps), default=1)
+    for step, earlier, later in steps:
+        if step != stride:
+            raise DataError(
+                f"{folder}: a gap: {later} follows {earlier}, though frames go in steps of "
+                f"{stride}. {(step - stride) // stride} file(s) are missing; copy them again."
+            )

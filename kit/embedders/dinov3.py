@@ -1,0 +1,84 @@
+"""Object features from DINOv3: a masked crop, its patches averaged, or its class token.
+
+The re-prompting paper crops "the object region according to its mask" and extracts "an object-level
+representation" (arXiv 2603.23788, section 3.2); whether that is CLS or patches it does not say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from numpy.typing import NDArray
+
+from kit.core.masks import Mask
+from kit.core.types import Image
+from kit.embedders import crops
+from kit.embedders.crops import Crop
+
+VERSION = 1
+# transformers DINOv3ViTImageProcessor: ImageNet statistics
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Config:
+    """How an object becomes a vector."""
+
+    pooling: Literal["masked_mean", "cls"] = "masked_mean"  # of patches under the mask, or CLS
+    size: int = 224  # side of the crop in pixels, a multiple of the patch size (16)
+    padding: float = 0.15  # margin around the box, share of its longer side
+    fill_background: bool = False  # paint out what is not the object
+    flips: bool = True  # mirror images in the target's pool
+    rotations: bool = True  # quarter turns in the target's pool
+
+
+def crop(image: Image, mask: Mask, config: Config) -> Crop:
+    """The view of one object that `embed` expects."""
+    return crops.cut(image, mask, config.size, config.padding, config.fill_background)
+
+
+def pool(image: Image, mask: Mask, config: Config) -> list[Crop]:
+    """The target's transformed views; the first is the crop as it is."""
+    return list(crops.views(crop(image, mask, config), config.flips, config.rotations))
+
+
+@torch.inference_mode()
+def embed(model: Any, views: Sequence[Crop], config: Config, batch: int) -> NDArray[np.float32]:
+    """Unit vectors of crops.
+
+    Returns:
+        `float32[N, D]`, each row of length 1.
+    """
+    device = next(model.parameters()).device
+    rows = [
+        _embed_batch(model, views[start : start + batch], config, device)
+        for start in range(0, len(views), batch)
+    ]
+    if not rows:
+        return np.zeros((0, model.config.hidden_size), np.float32)
+    return torch.cat(rows).cpu().numpy()
+
+
+def _embed_batch(
+    model: Any, views: Sequence[Crop], config: Config, device: torch.device
+) -> torch.Tensor:
+    pixels = torch.from_numpy(np.stack([v.pixels for v in views])).to(device)
+    mean, std = torch.tensor(_MEAN, device=device), torch.tensor(_STD, device=device)
+    normalised = ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    out = model(normalised)
+    if config.pooling == "cls":
+        return nnf.normalize(out.pooler_output.float(), dim=1)
+    weights = torch.from_numpy(np.stack([v.weights for v in views])).to(device)
+    return nnf.normalize(_masked_mean(model, out.last_hidden_state.float(), weights), dim=1)
+
+
+def _masked_mean(model: Any, hidden: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean of patch tokens weighted by the object's share of each patch: `float[B, D]`."""
+    patches = hidden[:, 1 + model.config.num_register_tokens :]
+    share = nnf.avg_pool2d(weights[:, None], model.config.patch_size).flatten(1)
+    share = share + 1e-6  # an object thinner than float resolution still gets a direction
+    return (patches * share[..., None]).sum(1) / share.sum(1, keepdim=True)

@@ -1,0 +1,183 @@
+"""Models by kind and source: a hub id with its revision, a local path, or the `tiny` preset.
+
+The one place that loads weights. Weights stay float32; on CUDA the stages run them under bfloat16
+autocast, which is what the public SAM 3 code does (pure bfloat16 also rounds the position codes).
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kit.core.errors import WeightsError
+from kit.runtime import tiny
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """SAM 3's detector with the tokens of the one word it is ever asked: "visual".
+
+    Attributes:
+        model: transformers `Sam3Model`, eval mode.
+        text_ids: `int64[1, 32]`.
+        text_mask: `int64[1, 32]`, 1 where a token is.
+    """
+
+    model: Any
+    text_ids: torch.Tensor
+    text_mask: torch.Tensor
+
+
+def load(kind: str, settings: Settings, device: str) -> Any:
+    """Load a model in eval mode onto a device.
+
+    Args:
+        kind: "sam3_detector", "sam3" (tracker), "sam2" (tracker) or "dinov3".
+        settings: A `models` preset: `source`, and `revision` or `config` where they apply.
+        device: "cpu" or "cuda".
+
+    Returns:
+        `Detector` for "sam3_detector", else the torch module.
+
+    Raises:
+        WeightsError: The weights cannot be had, or are laid out for something else.
+    """
+    build = tiny.BUILDERS[kind] if settings["source"] == "tiny" else _LOADERS[kind]
+    return _placed(build(settings), device)
+
+
+def precision(device: str) -> Any:
+    """Context in which models run: bfloat16 autocast on CUDA, float32 elsewhere."""
+    return torch.autocast("cuda", torch.bfloat16) if device == "cuda" else nullcontext()
+
+
+def _placed(model: Any, device: str) -> Any:
+    if isinstance(model, tuple):
+        module, ids, mask = model
+        return Detector(module.to(device).eval(), ids.to(device), mask.to(device))
+    return model.to(device).eval()
+
+
+def _sam3_detector(settings: Settings) -> tuple[Any, torch.Tensor, torch.Tensor]:
+    from transformers import AutoTokenizer, Sam3Model
+
+    model = _pretrained(Sam3Model, settings)
+    tokenizer = _fetched(settings, lambda source, **kw: AutoTokenizer.from_pretrained(source, **kw))
+    text = tokenizer("visual", return_tensors="pt", padding="max_length", max_length=32)
+    return model, text["input_ids"], text["attention_mask"]
+
+
+def _sam3_tracker(settings: Settings) -> Any:
+    from transformers import Sam3TrackerVideoModel
+
+    return _pretrained(Sam3TrackerVideoModel, settings)
+
+
+def _dinov3(settings: Settings) -> Any:
+    from transformers import AutoModel
+
+    model = _pretrained(AutoModel, settings)
+    if model.config.model_type != "dinov3_vit":
+        raise WeightsError(
+            f"{settings['source']}: a `{model.config.model_type}` checkpoint where DINOv3 ViT "
+            "(`dinov3_vit`) is needed."
+        )
+    return model
+
+
+def _sam2(settings: Settings) -> Any:
+    """A checkpoint of the sam2 package: its yaml by name, its weights as .pt or .safetensors."""
+    from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2_video_predictor
+
+    source, revision = settings["source"], settings.get("revision")
+    config = settings.get("config")
+    path = Path(source)
+    if source in HF_MODEL_ID_TO_FILENAMES:
+        from huggingface_hub import hf_hub_download
+
+        named, file = HF_MODEL_ID_TO_FILENAMES[source]
+        config = config or named
+        path = Path(_fetched(settings, lambda s, **_: hf_hub_download(s, file, revision=revision)))
+    if config is None:
+        raise WeightsError(
+            f"{source}: a local SAM 2 checkpoint needs `config` beside `source`, for example "
+            "configs/sam2.1/sam2.1_hiera_l.yaml."
+        )
+    weights = _state_dict(path)  # before the model is built: a wrong path should fail at once
+    model = build_sam2_video_predictor(config, device="cpu", apply_postprocessing=False)
+    _fill(model, weights, source)
+    return model
+
+
+def _state_dict(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such checkpoint file.{_ADVICE}")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        loaded = torch.load(path, map_location="cpu", weights_only=True)  # never unpickles code
+        return dict(loaded["model"])
+    except Exception as error:  # torch, pickle and safetensors raise a dozen unrelated classes
+        raise WeightsError(f"{path}: not a readable checkpoint ({error}).") from None
+
+
+def _fill(model: torch.nn.Module, weights: dict[str, torch.Tensor], source: str) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{source}: the weights do not fit the configuration. Is `config` that of this "
+            f"checkpoint (tiny, small, base+, large; 2.0 or 2.1)? {str(error)[:500]}"
+        ) from None
+
+
+def _pretrained(cls: Any, settings: Settings) -> Any:
+    """`from_pretrained`, strict: every weight of the model must be in the checkpoint."""
+    model, info = _fetched(
+        settings,
+        lambda source, **kw: cls.from_pretrained(
+            source, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **kw
+        ),
+    )
+    absent = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if absent:
+        raise WeightsError(
+            f"{settings['source']}: {len(absent)} weights of {cls.__name__} are missing or of "
+            f"another shape, {absent[0]} first. Is this the checkpoint of another model?"
+        )
+    return model
+
+
+def _fetched(settings: Settings, get: Callable[..., Any]) -> Any:
+    source, revision = settings["source"], settings.get("revision")
+    if _looks_local(source) and not Path(source).exists():
+        raise WeightsError(f"{source}: no such folder or file.{_ADVICE}")
+    try:
+        return get(source, revision=revision) if revision else get(source)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{source}: cannot be loaded ({first}).{_ADVICE}") from None
+
+
+def _looks_local(source: str) -> bool:
+    return source.startswith(("/", ".", "~")) or source.count("/") != 1
+
+
+_ADVICE = (
+    " Public SAM 3 and DINOv3 weights are gated: ask for access on the model's page, then run "
+    "`hf auth login`; or download the folder by any means and give its path as `source` under "
+    "`models` in the config."
+)
+_LOADERS: dict[str, Callable[[Settings], Any]] = {
+    "sam3_detector": _sam3_detector,
+    "sam3": _sam3_tracker,
+    "sam2": _sam2,
+    "dinov3": _dinov3,
+}

@@ -1,0 +1,46 @@
+"""Search later frames for whatever looks like the target: candidates of its category.
+
+Reads the index and the frames of one video; writes scored masks, a line per region.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from kit import plugins
+from kit.core import artifacts, images
+from kit.core.masks import Mask
+from kit.core.types import Video, VideoObject
+from kit.stages import progress
+
+VERSION = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
+    parser.add_argument("--settings", type=json.loads, required=True, help="detector preset, JSON")
+    parser.add_argument("--batch", type=int, default=4, help="frames per forward (%(default)s)")
+    parser.add_argument("--output", type=Path, required=True, help="candidates (.jsonl.zst)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find the candidates of one video."""
+    from kit.detectors.base import Exemplar
+    from kit.runtime import devices, models
+
+    video = artifacts.read_video(args.frames)
+    method, config = plugins.configured("detectors", args.settings)
+    exemplars = [
+        Exemplar(o.id, video.index(o.first_frame), first_mask(video, o)) for o in video.objects
+    ]
+    frames = progress.counted(images.Frames(video), f"candidates of {video.name}")
+    with devices.lease() as device, models.precision(device):
+        model = models.load("sam3_detector", args.settings["model"], device)
+        found = method.detect(model, video, frames, exemplars, config, args.batch)
+        artifacts.write_candidates(args.output, video, found)
+
+
+def first_mask(video: Video, target: VideoObject) -> Mask:
+    """The user's mask of an object, `bool[H, W]`."""
+    return images.read_labels(video.annotation(target.first_frame)) == target.id

@@ -1,0 +1,153 @@
+"""Order and check the frames of one video, and find its objects.
+
+Reads a folder of images or a video file, and the label maps beside it; writes the video's index.
+Everything wrong with what the user brought is found here, before an hour of GPU is spent on it.
+"""
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kit.core import artifacts, images
+from kit.core.errors import DataError
+from kit.core.files import sha256
+from kit.core.masks import MAX_ID
+from kit.core.types import Video, VideoObject
+from kit.data import extract, layout
+from kit.data.layout import Split
+
+VERSION = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--root", type=Path, required=True, help="folder in MOSE layout")
+    parser.add_argument("--video", required=True, help="name of the video")
+    parser.add_argument("--images", default="JPEGImages", help="below the root (%(default)s)")
+    parser.add_argument("--annotations", default="Annotations", help="below the root (%(default)s)")
+    parser.add_argument("--meta", help="meta file below the root, to compare with")
+    parser.add_argument("--extracted", type=Path, help="where frames of a video file go")
+    parser.add_argument("--output", type=Path, required=True, help="index to write (.json)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Index one video."""
+    split = Split(args.root, args.images, args.annotations, args.meta)
+    source = split.source(args.video)
+    if source.is_file():
+        folder = args.extracted or args.output.parent / "extracted"
+        source = extract.extract(source, folder / args.video)
+    video = index(args.video, source, split.labels(args.video))
+    _compare(video, split.entry(args.video), split)
+    artifacts.write_video(args.output, video)
+
+
+def index(name: str, source: Path, labels: Path) -> Video:
+    """Check frames and label maps of one video.
+
+    Args:
+        name: Of the video.
+        source: Folder of its frames.
+        labels: Folder of its label maps; one for the first frame at least.
+
+    Raises:
+        DataError: Whatever keeps them from being used as they are.
+    """
+    files = layout.frame_files(source)
+    height, width = _common_size(files)
+    frames = [file.stem for file in files]
+    objects = _objects(labels, frames, (height, width))
+    firsts = sorted({labels / f"{o.first_frame}.png" for o in objects})
+    return Video(
+        name=name,
+        height=height,
+        width=width,
+        frames=tuple(frames),
+        images=source,
+        suffix=files[0].suffix,
+        annotations=labels,
+        objects=tuple(objects),
+        digest=_digest([*files, *firsts]),
+    )
+
+
+def _common_size(files: Sequence[Path]) -> tuple[int, int]:
+    """Size of all frames; each is decoded to its last byte."""
+    first = images.probe_image(files[0])
+    for file in files[1:]:
+        size = images.probe_image(file)
+        if size != first:
+            raise DataError(
+                f"{file}: {size[1]}x{size[0]}, but {files[0].name} is {first[1]}x{first[0]}. "
+                "All frames of a video must have one size."
+            )
+    return first
+
+
+def _objects(labels: Path, frames: Sequence[str], size: tuple[int, int]) -> list[VideoObject]:
+    """Objects by id, each with the first frame that shows it."""
+    if not (labels / f"{frames[0]}.png").is_file():
+        raise DataError(
+            f"{labels / frames[0]}.png: the mask of the first frame is missing. "
+            "Semi-supervised segmentation starts from it; is `data.annotations` right?"
+        )
+    first: dict[int, str] = {}
+    for file in sorted(labels.glob("*.png"), key=lambda p: layout.natural(p.stem)):
+        if file.stem not in frames:
+            raise DataError(f"{file}: there is no frame {file.stem} among {len(frames)} frames.")
+        for object_id in _ids(file, size):
+            first.setdefault(object_id, file.stem)
+    if not first:
+        raise DataError(
+            f"{labels / frames[0]}.png: empty, and no later label map shows an object either. "
+            "Nothing is there to be tracked."
+        )
+    return [VideoObject(object_id, frame) for object_id, frame in sorted(first.items())]
+
+
+def _ids(file: Path, size: tuple[int, int]) -> list[int]:
+    """Object ids in a label map, checked."""
+    pixels = images.read_labels(file)
+    if pixels.shape != size:
+        raise DataError(
+            f"{file}: {pixels.shape[1]}x{pixels.shape[0]}, but the frames are {size[1]}x{size[0]}. "
+            "Masks must have the size of their frames; was one of them resized?"
+        )
+    ids = [int(i) for i in np.flatnonzero(np.bincount(pixels.ravel())) if i]
+    if ids and ids[-1] > MAX_ID:
+        looks = " This looks like a 0/255 mask: use 1 for the object." if ids == [255] else ""
+        raise DataError(f"{file}: object id {ids[-1]}; ids go from 1 to {MAX_ID}.{looks}")
+    return ids
+
+
+def _compare(video: Video, entry: object, split: Split) -> None:
+    """Hold the index against the meta file's entry; a difference is an error, not a choice."""
+    if not isinstance(entry, dict):
+        return
+    ids = {o.id for o in video.objects}
+    try:
+        declared = {int(i) for i in entry.get("objects", ids)}
+    except (TypeError, ValueError):
+        declared = set()
+    facts = [
+        ("length", len(video.frames), entry.get("length")),
+        ("height", video.height, entry.get("height")),
+        ("width", video.width, entry.get("width")),
+        ("objects", sorted(ids), sorted(declared)),
+    ]
+    for what, found, told in facts:
+        if told is not None and told != found:
+            raise DataError(
+                f"{video.name}: {what} is {found} on disk, but {told} in {split.meta}. "
+                "Are frames or label maps missing? Set `data.meta` to null to go by the disk alone."
+            )
+
+
+def _digest(files: Sequence[Path]) -> str:
+    summary = hashlib.sha256()
+    for file in files:
+        summary.update(f"{file.name} {sha256(file)}\n".encode())
+    return summary.hexdigest()

@@ -1,0 +1,116 @@
+"""Carry the masks through the video: from the given one and its anchors to every frame.
+
+Reads index, frames and anchors of one video; writes an archive of palette PNGs with the presence
+and the quality of each object on each frame beside them.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kit import plugins
+from kit.core import artifacts, images, masks
+from kit.core.files import sha256
+from kit.core.types import Selection, Video
+from kit.stages import progress
+from kit.stages.candidates import first_mask
+
+VERSION = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
+    parser.add_argument("--anchors", type=Path, required=True, help="its anchors (.json)")
+    parser.add_argument("--settings", type=json.loads, required=True, help="propagator, JSON")
+    parser.add_argument("--output", type=Path, required=True, help="masks (.zip)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Propagate one video."""
+    from kit.runtime import devices, models
+
+    video = artifacts.read_video(args.frames)
+    selection = artifacts.read_anchors(args.anchors, video, {"video": video.digest})
+    prompts = prompts_of(video, selection)
+    propagator, config = plugins.configured("propagators", args.settings)
+    library, switches = plugins.configured("trackers", args.settings["tracker"])
+    frames = progress.counted(images.Frames(video), f"masks of {video.name}")
+    with devices.lease() as device, models.precision(device):
+        name = args.settings["tracker"]["method"]
+        model = models.load(name, args.settings["tracker"]["model"], device)
+        tracker = library.build(model, switches)
+        track = Track(video)
+        pngs = track.paint(propagator.propagate(tracker, frames, prompts, config))
+        inputs = {"video": video.digest, "anchors": sha256(args.anchors)}
+        artifacts.write_masks(args.output, pngs, track.describe, inputs)
+
+
+def prompts_of(video: Video, selection: Selection) -> list[Any]:
+    """The given masks and the anchors, by object and time; an anchor never replaces a given mask."""
+    from kit.trackers.base import Prompt
+
+    starts = {o.id: video.index(o.first_frame) for o in video.objects}
+    given = [Prompt(starts[o.id], o.id, first_mask(video, o), given=True) for o in video.objects]
+    mined = [
+        Prompt(
+            video.index(a.frame), a.object_id, masks.decode_rle(a.rle, *video.shape), given=False
+        )
+        for a in selection.anchors
+        if video.index(a.frame) != starts[a.object_id]
+    ]
+    return sorted([*given, *mined], key=lambda p: (p.object_id, p.frame))
+
+
+class Track:
+    """Turns soft masks into label maps while noting what they were made of."""
+
+    def __init__(self, video: Video) -> None:
+        self.video = video
+        self.objects: dict[int, dict[str, dict[str, float]]] = {o.id: {} for o in video.objects}
+        self.contested: dict[str, int] = {}
+
+    def paint(self, results: Iterable[Any]) -> Iterator[tuple[str, bytes]]:
+        """(frame name, palette PNG) for every frame; those before the first prompt are empty."""
+        empty = masks.encode_png(np.zeros(self.video.shape, np.uint8))
+        frame = 0
+        for result in results:
+            for skipped in range(frame, result.frame):
+                yield self.video.frames[skipped], empty
+            frame = result.frame + 1
+            yield self.video.frames[result.frame], masks.encode_png(self._labels(result))
+
+    def describe(self) -> dict[str, Any]:
+        """What `objects.json` says: presence and predicted IoU by object and frame."""
+        return {
+            "video": self.video.name,
+            "shape": list(self.video.shape),
+            "objects": {str(i): frames for i, frames in self.objects.items()},
+            "contested": self.contested,
+        }
+
+    def _labels(self, result: Any) -> masks.LabelMap:
+        name = self.video.frames[result.frame]
+        labels = masks.resolve_overlaps(result.logits, result.object_ids)
+        contested = int(((result.logits > 0).sum(0) > 1).sum())
+        if contested:
+            self.contested[name] = contested
+        for i, presence, iou in zip(result.object_ids, result.presence, result.iou, strict=True):
+            self.objects[i][name] = {
+                "presence": round(float(presence), 3),
+                "iou": round(float(iou), 4),
+            }
+        return self._with_given(name, labels)
+
+    def _with_given(self, name: str, labels: masks.LabelMap) -> masks.LabelMap:
+        """On the frame where an object was given, its pixels are exactly the user's."""
+        for target in self.video.objects:
+            if target.first_frame == name:
+                mask = first_mask(self.video, target)
+                labels[(labels == target.id) & ~mask] = 0
+                labels[mask] = target.id
+        return labels

@@ -1,0 +1,38 @@
+"""Put the scores of all videos together: the seven official numbers of a recipe.
+
+Reads the scores of every video and checks that each was taken from the masks that lie there now;
+writes the organisers' two files and one with unrounded numbers.
+"""
+
+import argparse
+from pathlib import Path
+
+from kit.core import artifacts, files
+from kit.core.files import sha256
+from kit.metrics import mosev2, report
+
+VERSION = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--scores", type=Path, required=True, help="folder of scores")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of masks")
+    parser.add_argument("--videos", nargs="+", required=True, help="names of the videos")
+    parser.add_argument("--output", type=Path, required=True, help="folder of results to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write scores.txt, metrics.json and results.json; print the seven numbers."""
+    objects = {}
+    for video in sorted(args.videos):
+        current = {"masks": sha256(args.masks / f"{video}.zip")}
+        scores = artifacts.read_scores(args.scores / f"{video}.json", current)
+        for object_id, result in scores["objects"].items():
+            objects[f"{video}_{object_id}"] = result["measures"]
+    totals = mosev2.aggregate(objects.values())
+    text = report.scores_text(totals)
+    files.write_text(args.output / "scores.txt", text)
+    files.write_text(args.output / "metrics.json", report.metrics_json(objects) + "\n")
+    files.write_json(args.output / "results.json", {"objects": objects, "scores": totals})
+    print(text, end="")

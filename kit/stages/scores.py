@@ -1,0 +1,59 @@
+"""Score the masks of one video with the official MOSEv2 measures.
+
+Reads masks and ground truth; writes the measures of each object, with their curves over time.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kit.core import artifacts
+from kit.core.errors import DataError
+from kit.core.files import sha256
+from kit.core.types import Video
+from kit.metrics import mosev2
+from kit.metrics.objects import ObjectResult
+
+VERSION = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
+    parser.add_argument("--masks", type=Path, required=True, help="its masks (.zip)")
+    parser.add_argument("--output", type=Path, required=True, help="scores (.json)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Score one video against the label maps beside its frames."""
+    video = artifacts.read_video(args.frames)
+    artifacts.read_masks(args.masks, {"video": video.digest})
+    predicted = dict(artifacts.read_pngs(args.masks))
+    truth = [_truth(video, frame) for frame in video.frames]
+    ids = [o.id for o in video.objects]
+    results = mosev2.evaluate_video(truth, [predicted[f] for f in video.frames], ids)
+    body = {
+        "video": video.name,
+        "frames": list(video.frames[1:-1]),
+        "objects": {str(i): _measures(r) for i, r in zip(ids, results, strict=True)},
+    }
+    inputs = {"video": video.digest, "masks": sha256(args.masks)}
+    artifacts.write_scores(args.output, body, inputs)
+
+
+def _truth(video: Video, frame: str) -> bytes:
+    path = video.annotation(frame)
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no ground truth for this frame. Set `data.ground_truth: false` for a split "
+            "that is only masked on its first frames."
+        )
+    return path.read_bytes()
+
+
+def _measures(result: ObjectResult) -> dict[str, Any]:
+    return {
+        "measures": result.measures,
+        "J": [round(float(v), 4) for v in result.j],
+        "F_new": [round(float(v), 4) for v in result.f_new],
+    }

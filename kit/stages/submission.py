@@ -1,0 +1,43 @@
+"""Pack the masks of all videos into the archive that the server accepts.
+
+Checks that every video's masks were made from the anchors that lie there now, and that the archive
+would be scored as meant, before it gets its name.
+"""
+
+import argparse
+from pathlib import Path
+
+from kit.core import artifacts
+from kit.core.files import sha256
+from kit.submission import pack
+
+VERSION = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--frames", type=Path, required=True, help="folder of indices")
+    parser.add_argument("--anchors", type=Path, required=True, help="folder of anchors")
+    parser.add_argument("--masks", type=Path, required=True, help="folder of masks")
+    parser.add_argument("--videos", nargs="+", required=True, help="names of the videos")
+    parser.add_argument("--team", type=Path, help="team.json to lie at the archive's root")
+    parser.add_argument("--output", type=Path, required=True, help="archive to write (.zip)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Pack all videos."""
+    entries = {}
+    for name in args.videos:
+        video = artifacts.read_video(args.frames / f"{name}.json")
+        made_of = {"video": video.digest, "anchors": sha256(args.anchors / f"{name}.json")}
+        artifacts.read_masks(args.masks / f"{name}.zip", made_of)
+        entries[name] = {
+            "length": len(video.frames),
+            "height": video.height,
+            "width": video.width,
+            "objects": [o.id for o in video.objects],
+            "frames": list(video.frames),
+        }
+    masks = {name: args.masks / f"{name}.zip" for name in args.videos}
+    manifest = pack.pack(masks, {"videos": entries}, args.output, args.team)
+    print(f"{args.output}: {len(masks)} videos, {manifest.bytes / 1e6:.1f} MB, {manifest.sha256}")
