@@ -131,18 +131,19 @@ def _explain(error: ValidationError) -> Iterator[str]:
     """One validation error in the words of the config file."""
     where = ".".join(map(str, error.absolute_path)) or "config"
     rule: Any = error.validator_value
+    instance: Any = error.instance
     if error.validator == "additionalProperties":
-        known = error.schema["properties"]
-        for key in sorted(set(error.instance) - set(known)):
+        known = error.schema["properties"]  # type: ignore[index]
+        for key in sorted(set(instance) - set(known)):
             yield f"{where}: unknown key `{key}`.{plugins.suggestion(key, known)}"
     elif error.validator == "required":
-        for key in sorted(set(rule) - set(error.instance)):
+        for key in sorted(set(rule) - set(instance)):
             yield f"{where}: the key `{key}` is missing."
     elif error.validator in ("oneOf", "anyOf"):
         for inner in error.context or ():
             yield from _explain(inner)
     else:
-        yield f"{where}: {error.instance!r} is not allowed; {_allowed(str(error.validator), rule)}."
+        yield f"{where}: {instance!r} is not allowed; {_allowed(str(error.validator), rule)}."
 
 
 def _allowed(validator: str, rule: Any) -> str:

@@ -114,7 +114,7 @@ def resolve_overlaps(
     if not object_ids:
         return np.zeros((height, width), np.uint8)
     winner = logits.argmax(0)
-    labels = np.asarray(object_ids, dtype=np.uint8)[winner]
+    labels: LabelMap = np.asarray(object_ids, dtype=np.uint8)[winner]
     labels[logits.max(0) <= threshold] = 0
     return labels
 

@@ -2,9 +2,10 @@
 
 ROOT/JPEGImages/VIDEO/00000.jpg ...     or ROOT/JPEGImages/VIDEO.mp4
 ROOT/Annotations/VIDEO/00000.png ...    the first frame at least
-ROOT/meta.json                          {"videos": {VIDEO: {"length", "height", "width", "objects"}}}
+ROOT/meta.json      {"videos": {VIDEO: {"length", "height", "width", "objects"}}}
 """
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -169,7 +170,7 @@ def number_of(path: Path) -> int:
 
 def _check_numbers(folder: Path, numbered: list[tuple[int, str]]) -> None:
     numbered = sorted(numbered)
-    steps = [(b[0] - a[0], a[1], b[1]) for a, b in zip(numbered, numbered[1:], strict=False)]
+    steps = [(b[0] - a[0], a[1], b[1]) for a, b in itertools.pairwise(numbered)]
     for step, earlier, later in steps:
         if step == 0:
             raise DataError(

@@ -133,7 +133,8 @@ def _prompt_of(
     detector: Detector, frames: FrameSource, exemplar: Exemplar, config: Config
 ) -> Prompt:
     height, width = exemplar.mask.shape
-    left, top, right, bottom = box_of(exemplar.mask) / np.float32([width, height, width, height])
+    size = np.asarray([width, height, width, height], dtype=np.float32)
+    left, top, right, bottom = (box_of(exemplar.mask) / size).tolist()
     box = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
     boxes = torch.tensor([[box]], dtype=torch.float32, device=detector.text_ids.device)
     return exemplar_prompt(detector, encode(detector, [frames[exemplar.frame]]), boxes, config)

@@ -57,7 +57,7 @@ def cut(image: Image, mask: Mask, size: int, padding: float, fill_background: bo
 
 
 def views(crop: Crop, flips: bool, rotations: bool) -> Iterator[Crop]:
-    """The crop itself, then its quarter turns and mirror images: up to eight, without resampling."""
+    """The crop, then its quarter turns and mirror images: up to eight, without resampling."""
     turns = range(4) if rotations else range(1)
     for mirrored in (False, True) if flips else (False,):
         for turn in turns:

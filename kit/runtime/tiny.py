@@ -1,8 +1,8 @@
 """The `tiny` preset: the real classes, shrunken, with seeded random weights.
 
-They make every stage run for real in seconds; until trained weights are shipped, what they draw is
-meaningless. Sizes respect what the classes hard-code (transformers 5.23: tracker memory 64 channels,
-hidden size a larger multiple of it; windows of SAM 3's ViT tile the pretraining grid).
+They make every stage run for real in seconds; until trained weights are shipped, what they draw
+is meaningless. Sizes respect what the classes hard-code (transformers 5.23: tracker memory of 64
+channels, hidden size a larger multiple of it; windows of SAM 3's ViT tile the pretraining grid).
 """
 
 from collections.abc import Callable, Mapping
@@ -75,7 +75,8 @@ def _sam2(settings: Mapping[str, Any]) -> Any:
 
     trunk = "model.image_encoder.trunk"
     overrides = [
-        f"++{trunk}.embed_dim=16", f"++{trunk}.stages=[1,1,2,1]", f"++{trunk}.global_att_blocks=[3]",
+        f"++{trunk}.embed_dim=16", f"++{trunk}.stages=[1,1,2,1]",
+        f"++{trunk}.global_att_blocks=[3]",
         "++model.image_encoder.neck.backbone_channel_list=[128,64,32,16]",
         "++model.memory_attention.num_layers=1", "++model.image_size=256",
     ]  # fmt: skip

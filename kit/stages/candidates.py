@@ -43,4 +43,5 @@ def run(args: argparse.Namespace) -> None:
 
 def first_mask(video: Video, target: VideoObject) -> Mask:
     """The user's mask of an object, `bool[H, W]`."""
-    return images.read_labels(video.annotation(target.first_frame)) == target.id
+    mask: Mask = images.read_labels(video.annotation(target.first_frame)) == target.id
+    return mask

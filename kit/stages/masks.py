@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def prompts_of(video: Video, selection: Selection) -> list[Any]:
-    """The given masks and the anchors, by object and time; an anchor never replaces a given mask."""
+    """The given masks and the anchors, by object and time; an anchor never replaces the former."""
     from kit.trackers.base import Prompt
 
     starts = {o.id: video.index(o.first_frame) for o in video.objects}
