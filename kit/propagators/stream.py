@@ -1,0 +1,94 @@
+"""Frames in, results out, without holding the video."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kit.core.types import FrameSource, Image
+from kit.trackers.base import Encoded, FrameResult, Tracker
+
+
+class EncodedFrames:
+    """Encodes each frame once, even where a prompt needs it ahead of its turn.
+
+    Invariant: it holds the encodings of prompted frames that have not had their turn, no others.
+    """
+
+    def __init__(self, tracker: Tracker, frames: FrameSource) -> None:
+        self._tracker = tracker
+        self._frames = frames
+        self._waiting: dict[int, Encoded] = {}
+
+    def early(self, frame: int) -> Encoded:
+        """Encode a frame before its turn, and keep it till then."""
+        if frame not in self._waiting:
+            self._waiting[frame] = self._tracker.encode(self._frames[frame])
+        return self._waiting[frame]
+
+    def walk(self, order: Sequence[int]) -> Iterator[tuple[int, Encoded]]:
+        """Encoded frames in an order; the next image is decoded while one is worked on."""
+        unread = iter([frame for frame in order if frame not in self._waiting])
+        with ThreadPoolExecutor(max_workers=1) as reader:
+
+            def ahead() -> list[Future[Image]]:
+                following = next(unread, None)
+                return [] if following is None else [reader.submit(self._read, following)]
+
+            images = ahead()
+            for frame in order:
+                if frame in self._waiting:
+                    yield frame, self._waiting.pop(frame)
+                else:
+                    image = images.pop().result()
+                    images = ahead()
+                    yield frame, self._tracker.encode(image)
+
+    def _read(self, frame: int) -> Image:
+        return self._frames[frame]
+
+
+class Outbox:
+    """Results on their way to host memory while the device goes on."""
+
+    def __init__(
+        self,
+        frame: int,
+        object_ids: Iterable[int],
+        logits: Sequence[Tensor],
+        presence: Sequence[Tensor],
+        iou: Sequence[Tensor],
+        size: tuple[int, int],
+    ) -> None:
+        """Enlarge the masks and start the copy.
+
+        Args:
+            frame: Index of the frame.
+            object_ids: The N objects.
+            logits: Of each, float32 [1, 4h, 4w].
+            presence: Of each, float32 [].
+            iou: Of each, float32 [1].
+            size: (height, width) of the video.
+        """
+        self._frame = frame
+        self._ids = tuple(object_ids)
+        with torch.inference_mode():
+            masks = torch.stack(list(logits))
+            if masks.shape[-2:] != size:
+                masks = functional.interpolate(
+                    masks, size=size, mode="bilinear", align_corners=False
+                )
+            values = (masks[:, 0], torch.stack(list(presence)), torch.cat(list(iou)))
+            self._copies = [value.to("cpu", non_blocking=True) for value in values]
+            self._done = torch.cuda.Event() if masks.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._done is not None:
+            self._done.record()
+
+    def open(self) -> FrameResult:
+        """The result, as soon as it has arrived."""
+        if self._done is not None:
+            self._done.synchronize()
+        logits, presence, iou = (copy.numpy() for copy in self._copies)
+        return FrameResult(self._frame, self._ids, logits, presence, iou)

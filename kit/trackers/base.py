@@ -1,0 +1,215 @@
+"""What a tracker is: four verbs over one frame and the memories it is handed.
+
+A tracker knows neither videos nor objects nor frame numbers. Which memories a frame recalls, in
+which order and with which weights, and which of the three hypotheses lives on, is decided by a
+propagator. Sizes: S is the side of the model's square input, h*w its coarsest feature map (S/16 or
+S/14 a side), C the feature width (256), M the memory width (64), B rows (objects x pathways).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kit.core.masks import Mask
+from kit.core.types import Image
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Features of one frame, shared by every object and pathway.
+
+    Attributes:
+        tokens: float32 [h*w, 1, C], the coarsest level.
+        position: float32 [h*w, 1, C], its sine position code.
+        fine: The two finer levels for the mask decoder, [1, C/8, 4h, 4w] and [1, C/4, 2h, 2w].
+    """
+
+    tokens: Tensor
+    position: Tensor
+    fine: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Hypothesis:
+    """K answers to one question, where one object is in one frame, that share a presence score.
+
+    Attributes:
+        logits: float32 [K, 4h, 4w], mask logits; a mask is `logits > 0`, an absent object -1024.
+        full: float32 [K, S, S], the logits as the memory encoder wants them.
+        iou: float32 [K], predicted IoU of each mask, 0..1.
+        presence: float32 [], object score logit; present when > 0.
+        pointers: float32 [K, C], object pointers.
+        prompted: Made from a prompt's mask and not by the decoder.
+    """
+
+    logits: Tensor
+    full: Tensor
+    iou: Tensor
+    presence: Tensor
+    pointers: Tensor
+    prompted: bool = False
+
+    def pick(self, index: int) -> "Hypothesis":
+        """One of the K answers, as a hypothesis with K = 1 (views, nothing is copied)."""
+        one = slice(index, index + 1)
+        return Hypothesis(
+            self.logits[one],
+            self.full[one],
+            self.iou[one],
+            self.presence,
+            self.pointers[one],
+            self.prompted,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What is kept of one object in one frame.
+
+    Attributes:
+        spatial: bfloat16 [h*w, 1, M], mask and frame fused by the memory encoder.
+        pointer: float32 [1, C], object pointer.
+    """
+
+    spatial: Tensor
+    pointer: Tensor
+
+    def without_place(self) -> "Memory":
+        """The pointer alone: what is left once spatial attention no longer reaches back so far."""
+        return Memory(self.spatial.new_empty(0), self.pointer)
+
+
+@dataclass(frozen=True, eq=False)
+class Recall:
+    """A memory in one of its two roles.
+
+    Attributes:
+        memory: The memory.
+        position: As spatial memory its age in temporal codes: 0 a prompted frame, 1 the last frame,
+            up to `Span.recent`. As pointer the signed distance to the present frame in frames,
+            positive for the past of the direction of travel.
+        weight: Factor on its attention keys (not values), SAM2Long's modulation; 1 leaves them.
+    """
+
+    memory: Memory
+    position: int
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """All that one row attends to, in the order in which attention concatenates it.
+
+    Attributes:
+        spatial: Memories attended to place by place; at least one.
+        pointers: Memories attended to by their object pointers; may be empty.
+        horizon: Distances of pointers are divided by this, > 0.
+    """
+
+    spatial: tuple[Recall, ...]
+    pointers: tuple[Recall, ...]
+    horizon: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """How far a model's memory reaches.
+
+    Attributes:
+        recent: Most spatial memories beside those of prompted frames (num_maskmem - 1).
+        pointers: Most frames, the present one included, that pointers reach back.
+        anchors: Most prompted frames whose spatial memory is attended to; None is all.
+        past_pointers: Pointers of prompted frames still to come are left out.
+        far_pointers: Pointers of prompted frames count even where `anchors` leaves them out.
+    """
+
+    recent: int
+    pointers: int
+    anchors: int | None
+    past_pointers: bool
+    far_pointers: bool
+
+
+class Tracker(Protocol):
+    """Promptable video segmenter as four verbs.
+
+    Invariant: no call changes the tracker; the same arguments give the same tensors.
+    """
+
+    @property
+    def span(self) -> Span:
+        """How far memory reaches."""
+        ...
+
+    def encode(self, image: Image) -> Encoded:
+        """Features of a frame, uint8 [H, W, 3] RGB at any size."""
+        ...
+
+    def condition(self, encoded: Encoded, mask: Mask) -> Hypothesis:
+        """Take a prompt, bool [H, W] at any size, as a hypothesis beyond doubt (K = 1).
+
+        Raises:
+            DataError: The mask is empty.
+        """
+        ...
+
+    def decode(
+        self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
+    ) -> list[Hypothesis]:
+        """Find each row's object in the frame.
+
+        Args:
+            encoded: The frame.
+            contexts: One per row.
+            every: Return all three masks (K = 3) instead of the one of highest predicted IoU.
+
+        Returns:
+            A hypothesis per row, in the order of the contexts.
+        """
+        ...
+
+    def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
+        """Fuse each hypothesis (K = 1) with the frame; either all are prompted or none is."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A mask to start from or to hold on to.
+
+    Attributes:
+        frame: Index of the frame.
+        object_id: Whom it shows.
+        mask: bool [H, W] at video size, not empty.
+        given: The user's own mask; False for a mined anchor.
+    """
+
+    frame: int
+    object_id: int
+    mask: Mask
+    given: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """Soft masks of one frame; who wins an overlap is decided elsewhere.
+
+    Attributes:
+        frame: Index of the frame.
+        object_ids: The N objects that have started, ascending.
+        logits: float32 [N, H, W] at video size; a mask is `logits > 0`.
+        presence: float32 [N], object score logit; +10 on prompted frames.
+        iou: float32 [N], predicted IoU of the emitted mask, 0..1; 1 on prompted frames.
+    """
+
+    frame: int
+    object_ids: tuple[int, ...]
+    logits: FloatArray
+    presence: FloatArray
+    iou: FloatArray

@@ -1,0 +1,214 @@
+"""SAM 2 and 2.1 through the parts of the `sam2` package (1.1.0, facebookresearch/sam2 2b90b9f).
+
+With one row per call the numbers are bit-equal to `SAM2VideoPredictor.propagate_in_video` on the
+CPU in float32; on CUDA the float32 weights run under bfloat16 autocast.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from kit.core.errors import ConfigError
+from kit.core.masks import Mask
+from kit.core.types import Image
+from kit.trackers.attention import MemoryReader, batches, weighted_keys
+from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Span
+from kit.trackers.precision import running
+from kit.trackers.square import bicubic, normalised, square_mask
+
+VERSION = 1
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # sam2/utils/misc.py:load_video_frames
+ABSENT = -1024.0  # NO_OBJ_SCORE of sam2/modeling/sam2_base.py
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the library's behaviour."""
+
+    rows: int = 1  # rows of one call; 1 is bit-equal to the library, more is faster on a GPU
+    older_attention: bool = False  # only the attention kernels that SAM2Long's base allows
+
+
+class Sam2Tracker:
+    """The four verbs on a `SAM2Base` (or its subclass `SAM2VideoPredictor`)."""
+
+    def __init__(self, model: Any, config: Config) -> None:
+        self._model = model
+        self._config = config
+        self._device = next(model.parameters()).device
+        self._grid = model.sam_image_embedding_size
+        cap = model.max_cond_frames_in_attn
+        self.span = Span(
+            recent=model.num_maskmem - 1,
+            pointers=model.max_obj_ptrs_in_encoder,
+            anchors=None if cap == -1 else cap,
+            past_pointers=model.only_obj_ptrs_in_the_past_for_eval,
+            far_pointers=False,
+        )
+        with torch.inference_mode():
+            blank = torch.zeros(1, model.mem_dim, self._grid, self._grid, device=self._device)
+            code = model.memory_encoder.position_encoding(blank).flatten(2).permute(2, 0, 1)
+            pointer_code = model.obj_ptr_tpos_proj if model.add_tpos_enc_to_obj_ptrs else None
+            self._reader = MemoryReader(code, model.maskmem_tpos_enc, pointer_code)
+
+    def encode(self, image: Image) -> Encoded:
+        """Features of a frame, uint8 [H, W, 3] RGB."""
+        with running(self._device):
+            pixels = bicubic(image, self._model.image_size, self._device)
+            features = self._model.forward_image(normalised(pixels, MEAN, STD))
+            fine, middle, coarse = features["backbone_fpn"]
+            position = features["vision_pos_enc"][-1]
+            return Encoded(_tokens(coarse), _tokens(position), (fine, middle))
+
+    def condition(self, encoded: Encoded, mask: Mask) -> Hypothesis:
+        """A prompt as a hypothesis (`SAM2Base._use_mask_as_output`).
+
+        The memory encoder sees the mask after its way through the low resolution, as in
+        `SAM2VideoPredictor.propagate_in_video_preflight`.
+
+        Raises:
+            DataError: The mask is empty.
+        """
+        square = square_mask(mask, self._model.image_size, self._device)
+        with running(self._device), self._kernels():
+            low, _, iou, _, _, pointer, presence = self._model._use_mask_as_output(
+                self._map(encoded.tokens), list(encoded.fine), square
+            )
+            return Hypothesis(
+                low[:, 0], self._enlarge(low)[:, 0], iou[0], presence[0, 0], pointer, prompted=True
+            )
+
+    def decode(
+        self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
+    ) -> list[Hypothesis]:
+        """Attend to the memories and decode three masks a row; keep the best, or all."""
+        found: dict[int, Hypothesis] = {}
+        with running(self._device), self._kernels():
+            for indices in batches(contexts, self._config.rows):
+                features = self._attend(encoded, [contexts[i] for i in indices])
+                answers = self._heads(encoded, features, every)
+                found |= zip(indices, answers, strict=True)
+        return [found[index] for index in range(len(contexts))]
+
+    def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
+        """Run the memory encoder; features are stored as bfloat16, as the library stores them."""
+        memories = []
+        with running(self._device):
+            for start in range(0, len(hypotheses), self._config.rows):
+                some = hypotheses[start : start + self._config.rows]
+                spatial = self._fuse(encoded, some)
+                memories += [
+                    Memory(spatial[:, row : row + 1].contiguous(), hypothesis.pointers)
+                    for row, hypothesis in enumerate(some)
+                ]
+        return memories
+
+    def _attend(self, encoded: Encoded, contexts: Sequence[Context]) -> Tensor:
+        """Frame features fused with memory, [B, C, h, w]."""
+        memory, position, pointer_tokens = self._reader.read(contexts)
+        attention, rows = self._model.memory_attention, len(contexts)
+        with weighted_keys(attention.layers, "k", self._reader.weights(contexts)):
+            fused: Tensor = attention(
+                curr=[encoded.tokens.expand(-1, rows, -1)],
+                curr_pos=[encoded.position.expand(-1, rows, -1)],
+                memory=memory,
+                memory_pos=position,
+                num_obj_ptr_tokens=pointer_tokens,
+            )
+        return self._map(fused)
+
+    def _heads(self, encoded: Encoded, features: Tensor, every: bool) -> list[Hypothesis]:
+        """Mask decoder and pointer (`SAM2Base._forward_sam_heads` without prompts)."""
+        rows, model = len(features), self._model
+        points = features.new_zeros(rows, 1, 2, dtype=torch.float32)
+        labels = -torch.ones(rows, 1, dtype=torch.int32, device=features.device)
+        sparse, dense = model.sam_prompt_encoder(points=(points, labels), boxes=None, masks=None)
+        low, iou, tokens, presence = model.sam_mask_decoder(
+            image_embeddings=features,
+            image_pe=model.sam_prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+            repeat_image=False,
+            high_res_features=[level.expand(rows, -1, -1, -1) for level in encoded.fine],
+        )
+        low = torch.where(presence[:, None, None] > 0, low, ABSENT).float()
+        full = self._enlarge(low)
+        if not every:
+            row, best = torch.arange(rows, device=iou.device), iou.argmax(-1)
+            low, full, iou, tokens = (t[row, best][:, None] for t in (low, full, iou, tokens))
+        pointers = self._pointers(tokens, presence)
+        return [
+            Hypothesis(low[i], full[i], iou[i].float(), presence[i, 0].float(), pointers[i])
+            for i in range(rows)
+        ]
+
+    def _pointers(self, tokens: Tensor, presence: Tensor) -> Tensor:
+        """Object pointers, [B, K, C], of mask tokens and presence logits [B, 1]."""
+        present = (presence > 0).float()[:, None]
+        pointers: Tensor = present * self._model.obj_ptr_proj(tokens)
+        return pointers + (1 - present) * self._model.no_obj_ptr
+
+    def _fuse(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> Tensor:
+        """Memory features of hypotheses of one kind, bfloat16 [h*w, B, M]."""
+        features, _ = self._model._encode_new_memory(
+            current_vision_feats=[encoded.tokens.expand(-1, len(hypotheses), -1)],
+            feat_sizes=[(self._grid, self._grid)],
+            pred_masks_high_res=torch.stack([h.full for h in hypotheses]),
+            object_score_logits=torch.stack([h.presence for h in hypotheses])[:, None],
+            is_mask_from_pts=hypotheses[0].prompted,
+        )
+        return _tokens(features.to(torch.bfloat16))
+
+    def _enlarge(self, low: Tensor) -> Tensor:
+        """Logits [B, K, 4h, 4w] at the model's size, [B, K, S, S]."""
+        size = (self._model.image_size,) * 2
+        full: Tensor = functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
+        return full
+
+    def _map(self, tokens: Tensor) -> Tensor:
+        """[h*w, B, C] as [B, C, h, w]."""
+        return tokens.permute(1, 2, 0).reshape(tokens.shape[1], -1, self._grid, self._grid)
+
+    def _kernels(self) -> Any:
+        """Attention kernels: torch's choice, or the two that were allowed in October 2024."""
+        older = [SDPBackend.MATH, SDPBackend.EFFICIENT_ATTENTION]
+        return sdpa_kernel(older) if self._config.older_attention else nullcontext()
+
+
+def build(model: Any, config: Config) -> Sam2Tracker:
+    """Wrap a loaded `SAM2Base`; it is put into evaluation mode.
+
+    Raises:
+        ConfigError: The model's yaml asks for what the engine does not do.
+    """
+    multimask = model.multimask_output_in_sam and model.multimask_output_for_tracking
+    wanted = {
+        "memory_temporal_stride_for_eval": (model.memory_temporal_stride_for_eval, 1),
+        "multimask output while tracking": (multimask and model.multimask_min_pt_num == 0, True),
+        "use_multimask_token_for_obj_ptr": (model.use_multimask_token_for_obj_ptr, True),
+        "use_obj_ptrs_in_encoder": (model.use_obj_ptrs_in_encoder, True),
+        "pred_obj_scores": (model.pred_obj_scores, True),
+        "fixed_no_obj_ptr": (model.fixed_no_obj_ptr, True),
+        "soft_no_obj_ptr": (model.soft_no_obj_ptr, False),
+        "use_high_res_features_in_sam": (model.use_high_res_features_in_sam, True),
+    }
+    for name, (found, needed) in wanted.items():
+        if found != needed:
+            raise ConfigError(
+                f"trackers.sam2: {name} is {found!r}, the engine needs {needed!r}. "
+                "All configurations shipped with sam2 and sam2.1 have it; is the yaml altered?"
+            )
+    return Sam2Tracker(model.eval(), config)
+
+
+def _tokens(feature_map: Tensor) -> Tensor:
+    """[B, C, h, w] as [h*w, B, C]."""
+    return feature_map.flatten(2).permute(2, 0, 1)

@@ -1,0 +1,213 @@
+"""SAM 3's tracker, and SAM 2.1, through the parts of transformers 5.23's video models.
+
+With one row per call the numbers are bit-equal to `propagate_in_video_iterator` of
+`Sam3TrackerVideoModel` (and of `Sam2VideoModel`, the same code) with one inference session per
+object, on the CPU in float32; on CUDA the float32 weights run under bfloat16 autocast.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kit.core.masks import Mask
+from kit.core.types import Image
+from kit.trackers.attention import MemoryReader, batches, weighted_keys
+from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Span
+from kit.trackers.precision import running
+from kit.trackers.square import bicubic, bilinear, normalised, square_mask
+
+VERSION = 1
+
+HALF = (0.5, 0.5, 0.5)  # SAM 3: pixels in [-1, 1]
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # SAM 2
+ABSENT = -1024.0  # NO_OBJ_SCORE of modeling_sam3_tracker_video.py
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the library's behaviour."""
+
+    rows: int = 1  # rows of one call; 1 is bit-equal to the library, more is faster on a GPU
+    resample: Literal["bilinear", "bicubic"] = "bilinear"  # of frames; upstream SAM 3: bicubic
+    single_mask_pointer: bool = False  # a prompt's pointer from the single-mask token, as upstream
+
+
+class Sam3Tracker:
+    """The four verbs on a `Sam3TrackerVideoModel` (or a `Sam2VideoModel`)."""
+
+    def __init__(self, model: Any, config: Config) -> None:
+        self._model = model
+        self._config = config
+        self._device = model.no_memory_embedding.device
+        self._grid = tuple(model.backbone_feature_sizes[-1])
+        self._is_sam3 = model.config.model_type.startswith("sam3")
+        cap = model.config.max_cond_frame_num
+        self.span = Span(
+            recent=model.num_maskmem - 1,
+            pointers=model.config.max_object_pointers_in_encoder,
+            anchors=None if cap == -1 else cap,
+            past_pointers=True,
+            far_pointers=True,
+        )
+        with torch.inference_mode():
+            shape = torch.Size((1, model.mem_dim, *self._grid))
+            code = model.memory_encoder.position_encoding(shape, self._device, torch.float32)
+            timed = model.config.enable_temporal_pos_encoding_for_object_pointers
+            pointer_code = model.temporal_positional_encoding_projection_layer if timed else None
+            self._reader = MemoryReader(
+                code.flatten(2).permute(2, 0, 1),
+                model.memory_temporal_positional_encoding,
+                pointer_code,
+            )
+
+    def pixels(self, image: Image) -> Tensor:
+        """A frame as the vision encoder takes it, float32 [1, 3, S, S]."""
+        resize = bilinear if self._config.resample == "bilinear" else bicubic
+        mean, std = (HALF, HALF) if self._is_sam3 else IMAGENET
+        return normalised(resize(image, self._model.image_size, self._device), mean, std)
+
+    def encode(self, image: Image) -> Encoded:
+        """Features of a frame, uint8 [H, W, 3] RGB."""
+        with running(self._device):
+            return _encoded(self._model.get_image_features(self.pixels(image), return_dict=True))
+
+    def condition(self, encoded: Encoded, mask: Mask) -> Hypothesis:
+        """A prompt as a hypothesis (`Sam3TrackerVideoModel._use_mask_as_output`).
+
+        Raises:
+            DataError: The mask is empty.
+        """
+        square = square_mask(mask, self._model.image_size, self._device)
+        with running(self._device):
+            features = self._map(encoded.tokens)
+            out = self._model._use_mask_as_output(features, list(encoded.fine), square)
+            pointer = out.object_pointer
+            if self._config.single_mask_pointer:
+                pointer = self._single_mask_pointer(features, encoded, square)
+            return Hypothesis(
+                out.pred_masks[:, 0],
+                out.high_res_masks[:, 0],
+                out.iou_scores[0],
+                out.object_score_logits.flatten()[0],
+                pointer.flatten(0, -2),
+                prompted=True,
+            )
+
+    def decode(
+        self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
+    ) -> list[Hypothesis]:
+        """Attend to the memories and decode three masks a row; keep the best, or all."""
+        found: dict[int, Hypothesis] = {}
+        with running(self._device):
+            for indices in batches(contexts, self._config.rows):
+                features = self._attend(encoded, [contexts[i] for i in indices])
+                answers = self._heads(encoded, features, every)
+                found |= zip(indices, answers, strict=True)
+        return [found[index] for index in range(len(contexts))]
+
+    def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
+        """Run the memory encoder; prompts are binarised, as the library does."""
+        memories = []
+        with running(self._device):
+            for start in range(0, len(hypotheses), self._config.rows):
+                some = hypotheses[start : start + self._config.rows]
+                spatial, _ = self._model._encode_new_memory(
+                    current_vision_feats=encoded.tokens.expand(-1, len(some), -1),
+                    pred_masks_high_res=torch.stack([h.full for h in some]),
+                    object_score_logits=torch.stack([h.presence for h in some])[:, None, None],
+                    is_mask_from_pts=some[0].prompted,
+                )
+                memories += [
+                    Memory(spatial[:, row : row + 1].contiguous(), hypothesis.pointers)
+                    for row, hypothesis in enumerate(some)
+                ]
+        return memories
+
+    def _attend(self, encoded: Encoded, contexts: Sequence[Context]) -> Tensor:
+        """Frame features fused with memory, [B, C, h, w]."""
+        memory, position, pointer_tokens = self._reader.read(contexts)
+        attention, rows = self._model.memory_attention, len(contexts)
+        with weighted_keys(attention.layers, "key", self._reader.weights(contexts)):
+            fused = attention(
+                current_vision_features=encoded.tokens.expand(-1, rows, -1),
+                current_vision_position_embeddings=encoded.position.expand(-1, rows, -1),
+                memory=memory,
+                memory_posision_embeddings=position,  # the library's spelling
+                num_object_pointer_tokens=pointer_tokens,
+            )  # [1, B, h*w, C]: two axes are swapped in the library's own layout
+        channels_first: Tensor = fused.view(rows, -1, fused.shape[-1]).transpose(1, 2)
+        return channels_first.reshape(rows, -1, *self._grid)
+
+    def _heads(self, encoded: Encoded, features: Tensor, every: bool) -> list[Hypothesis]:
+        """Mask decoder and pointers (`_single_frame_forward` without prompts)."""
+        rows = len(features)
+        points = features.new_zeros(rows, 1, 1, 2)
+        labels = -torch.ones(rows, 1, 1, dtype=torch.int32, device=features.device)
+        sparse, dense = self._model.prompt_encoder(points, labels, None, None)
+        low, iou, tokens, presence = self._decoder(encoded, features, sparse, dense, True)
+        low = torch.where(presence[:, :, None, None] > 0, low, ABSENT)[:, 0].float()
+        size = (self._model.image_size,) * 2
+        full = functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
+        iou, tokens, presence = iou[:, 0], tokens[:, 0], presence[:, 0]
+        if not every:
+            row, best = torch.arange(rows, device=iou.device), iou.argmax(-1)
+            low, full, iou, tokens = (t[row, best][:, None] for t in (low, full, iou, tokens))
+        present = (presence > 0).to(tokens.dtype)[:, None]
+        pointers = present * self._model.object_pointer_proj(tokens)
+        pointers = pointers + (1 - present) * self._model.no_object_pointer
+        return [
+            Hypothesis(low[i], full[i], iou[i].float(), presence[i, 0].float(), pointers[i])
+            for i in range(rows)
+        ]
+
+    def _decoder(
+        self, encoded: Encoded, features: Tensor, sparse: Tensor, dense: Tensor, several: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits [B, 1, K, 4h, 4w], IoU [B, 1, K], tokens [B, 1, K, C], presence [B, 1, 1]."""
+        rows = len(features)
+        position = self._model.get_image_wide_positional_embeddings()
+        low, iou, tokens, presence = self._model.mask_decoder(
+            image_embeddings=features,
+            image_positional_embeddings=position.repeat(rows, 1, 1, 1),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=several,
+            high_resolution_features=[level.expand(rows, -1, -1, -1) for level in encoded.fine],
+        )
+        return low, iou, tokens, presence
+
+    def _single_mask_pointer(self, features: Tensor, encoded: Encoded, square: Tensor) -> Tensor:
+        """Pointer of a prompt as facebookresearch/sam3 makes it (sam3_tracker_base.py:212, 388)."""
+        out = self._model._single_frame_forward(
+            input_masks=self._model.mask_downsample(square),
+            image_embeddings=[*encoded.fine, features],
+            multimask_output=False,
+        )
+        pointer: Tensor = out.object_pointer
+        return pointer
+
+    def _map(self, tokens: Tensor) -> Tensor:
+        """[h*w, B, C] as [B, C, h, w]."""
+        return tokens.permute(1, 2, 0).reshape(tokens.shape[1], -1, *self._grid)
+
+
+def build(model: Any, config: Config) -> Sam3Tracker:
+    """Wrap a loaded `Sam3TrackerVideoModel` or `Sam2VideoModel`; it is put into evaluation mode."""
+    return Sam3Tracker(model.eval(), config)
+
+
+def _encoded(vision: Any) -> Encoded:
+    """The library's token-major pyramid as ours; sizes follow from the coarsest level."""
+    *fine, coarse = vision.fpn_hidden_states
+    maps = [_square(level) for level in fine]
+    return Encoded(coarse, vision.fpn_position_encoding[-1], (maps[0], maps[1]))
+
+
+def _square(tokens: Tensor) -> Tensor:
+    """[side*side, 1, C] as [1, C, side, side]."""
+    side = int(len(tokens) ** 0.5 + 0.5)
+    return tokens.permute(1, 2, 0).reshape(1, -1, side, side)
