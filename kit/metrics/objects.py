@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metrics import counts, measures, png, segments
+from kit.metrics import counts, disks, measures, png, segments
 
 OBJECT_KEYS = (
     "J",
@@ -101,7 +101,11 @@ def count_video(
     Returns:
         int64[n, 9] per object.
     """
-    frames = [counts.count(gt, pred, objects) for gt, pred in pairs]
+    counter: counts.Counter | None = None
+    frames = []
+    for gt, pred in pairs:
+        counter = counter or counts.Counter(gt.shape, objects, disks.adaptive(gt.shape))
+        frames.append(counter.count(gt, pred))
     return list(np.stack(frames, axis=1)) if frames else []
 
 
