@@ -1,5 +1,6 @@
 """Every defect of a submission, as a folder and as an archive, against what the server would do."""
 
+import argparse
 import io
 import json
 import os
@@ -15,7 +16,7 @@ from PIL import Image
 
 from kit.core.errors import DataError, SubmissionError
 from kit.submission import rules
-from kit.submission.check import Report, check
+from kit.submission.check import Report, add_arguments, check, run
 from kit.submission.rules import FATAL, HARMLESS, RULES, WRONG, ZERO
 
 H, W = 6, 9
@@ -372,3 +373,39 @@ def test_missing_source(tmp_path):
 def test_every_rule_is_reached_by_a_row():
     reached = set().union(*(row[2] for row in DEFECTS), *(row[1] for row in ARCHIVES))
     assert reached | {"too-large"} == set(RULES)
+
+
+def command(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+def test_command_line(tmp_path, capsys):
+    """Exit status, both forms of the report, and mending."""
+    meta = tmp_path / "meta.json"
+    meta.write_text(json.dumps(META))
+    junk = write_folder(zeros("cat/.DS_Store")(good()), tmp_path / "junk")
+    bad = write_zip(renamed("cat/", "cat/mask_")(good()), tmp_path / "bad")
+    assert command(junk, "--meta", meta) == 0
+    assert capsys.readouterr().out == (
+        "harmless: cat/.DS_Store: not listed by the scorer; the server ignores it while the videos"
+        " are at the root. Fix: remove it. [junk]\n0 fatal, 0 scores zero, 0 scores wrong,"
+        " 1 harmless\n"
+    )
+    assert command(bad, "--meta", meta, "--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert not report["ok"]
+    assert report["findings"][0] | {"what": "", "fix": ""} == {
+        "severity": "fatal", "code": "frames-missing", "where": "cat", "what": "", "fix": "",
+        "count": 1,
+    }  # fmt: skip
+    assert command(bad, "--meta", meta, "--repair", tmp_path / "mended.zip") == 0
+    assert "renamed to cat/00000.png" in capsys.readouterr().err
+    assert command(tmp_path / "mended.zip", "--meta", meta) == 0
+
+
+def test_unreadable_meta_file(tmp_path):
+    (tmp_path / "meta.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="cannot read meta"):
+        command(tmp_path, "--meta", tmp_path / "meta.json")

@@ -232,10 +232,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="folder or ZIP archive of a submission")
     parser.add_argument("--meta", type=Path, required=True, help="meta JSON of the split")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--repair", type=Path, metavar="OUT.zip", help="write a mended copy")
+    parser.add_argument(
+        "--fill", choices=["empty", "nearest"], help="with --repair: make up missing frames"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; 0 when nothing is worse than harmless, else 1."""
-    report = check(args.source, expected.load_meta(args.meta))
+    """Print the report, and mend if asked; 0 when nothing worse than harmless is left, else 1."""
+    meta = expected.load_meta(args.meta)
+    report = check(args.source, meta)
     sys.stdout.write((report.as_json() if args.json else str(report)) + "\n")
-    return 0 if report.ok else 1
+    if args.repair is None:
+        return 0 if report.ok else 1
+    from kit.submission.repair import Fill, repair  # mending builds on checking
+
+    changes = repair(args.source, meta, args.repair, args.fill and Fill(args.fill))
+    sys.stderr.writelines(f"{change}\n" for change in changes)
+    sys.stderr.write(f"{args.repair}: written, {len(changes)} changes\n")
+    return 0

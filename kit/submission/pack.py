@@ -5,28 +5,20 @@ PNG bytes are copied, never re-encoded. Knows nothing of models or recipes.
 
 import argparse
 import hashlib
-import json
-import logging
-import os
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kit.core.errors import SubmissionError
-from kit.submission import expected, frames, team
-from kit.submission.check import Report, check
-from kit.submission.rules import WARN_ARCHIVE_BYTES, Severity
+from kit.core.files import sha256, write_json
+from kit.submission import archive, expected, frames, team
 from kit.submission.source import Broken, Entry, Source, open_source
 
-_log = logging.getLogger(__name__)
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a ZIP can hold
-_MODE = 0o100644 << 16  # a regular file, rw-r--r--
-# A lone folder at the root is taken for a wrapper, and the video is then looked for inside itself.
-_COMPANION = ("README.txt", b"This file keeps a single video folder from passing as a wrapper.\n")
+_REBUILD = "Build the video's masks again."
 
 
 @dataclass(frozen=True)
@@ -46,10 +38,6 @@ class Manifest:
     sha256: str
     bytes: int
     videos: dict[str, Packed]
-
-    def as_json(self) -> str:
-        """The manifest file: sorted, without time stamps."""
-        return json.dumps({"schema": "manifest/1", **asdict(self)}, indent=1, sort_keys=True) + "\n"
 
 
 def pack(
@@ -72,29 +60,24 @@ def pack(
         SubmissionError: if videos are missing or unknown, masks cannot be read, or the archive has
             a defect worse than harmless.
     """
-    videos = expected.videos(meta)
-    _refuse_other_videos(masks.keys(), videos.keys())
-    manifest_path = output.with_suffix(".manifest.json")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with _revealed(output) as part:
-        packed = _write(part, masks, _companions(team_file, len(masks)))
-        _refuse_defects(check(part, meta), output)
-        # An old manifest must not stand beside a new archive, even for a moment.
-        manifest_path.unlink(missing_ok=True)
-        manifest = Manifest(output.name, digest(part), part.stat().st_size, packed)
-    with _revealed(manifest_path) as part:
-        part.write_text(manifest.as_json())
+    _refuse_other_videos(masks.keys(), expected.videos(meta).keys())
+    companions = _companions(team_file, len(masks))
+    archive.warn_of_size(forecast(masks))
+    with archive.checked(output, meta) as packing:
+        for name, data in companions:
+            archive.add(packing, name, data)
+        packed = {video: _copy(packing, video, masks[video]) for video in sorted(masks)}
+    manifest = Manifest(output.name, sha256(output), output.stat().st_size, packed)
+    write_json(output.with_suffix(".manifest.json"), {"schema": "manifest/1", **asdict(manifest)})
     return manifest
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def forecast(masks: Mapping[str, Path]) -> int:
-    """Bytes the archive will have, companions aside: PNGs are stored as they are."""
+    """Bytes the archive will have, companions aside: PNGs are stored as they are.
+
+    Raises:
+        SubmissionError: if masks cannot be read.
+    """
     total = 22
     for video, path in masks.items():
         with _opened(video, path) as source:
@@ -103,37 +86,18 @@ def forecast(masks: Mapping[str, Path]) -> int:
     return total
 
 
-def _write(
-    part: Path, masks: Mapping[str, Path], companions: list[tuple[str, bytes]]
-) -> dict[str, Packed]:
-    size = forecast(masks)
-    if size > WARN_ARCHIVE_BYTES:
-        _log.warning(
-            "the archive will have %.0f MB; uploads pass at 500 to 600 MB and hang at 1 GB."
-            " Were the masks written with compression?",
-            size / 1e6,
-        )
-    with zipfile.ZipFile(part, "w") as archive:
-        for name, data in companions:
-            archive.writestr(_member(name), data)
-        return {video: _copy(archive, video, masks[video]) for video in sorted(masks)}
-
-
-def _copy(archive: zipfile.ZipFile, video: str, path: Path) -> Packed:
+def _copy(packing: zipfile.ZipFile, video: str, path: Path) -> Packed:
     count, size, hashed = 0, 0, hashlib.sha256()
     with _opened(video, path) as source:
         for entry in _pngs(source):
             try:
                 data = source.read(entry)
             except Broken as broken:
-                raise SubmissionError(f"{path}: {entry.name}: {broken}. {_REBUILD}") from broken
-            archive.writestr(_member(f"{video}/{entry.name}"), data)
+                raise Broken(broken.code, f"{entry.name}: {broken}") from broken
+            archive.add(packing, f"{video}/{entry.name}", data)
             count, size = count + 1, size + len(data)
             hashed.update(data)
     return Packed(count, size, hashed.hexdigest())
-
-
-_REBUILD = "Build the video's masks again."
 
 
 @contextmanager
@@ -150,17 +114,9 @@ def _pngs(source: Source) -> list[Entry]:
     return sorted(chosen, key=lambda entry: entry.name)
 
 
-def _member(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, _EPOCH)
-    info.compress_type = zipfile.ZIP_STORED
-    info.external_attr = _MODE
-    info.create_system = 3  # Unix, wherever we run
-    return info
-
-
 def _companions(team_file: Path | None, videos: int) -> list[tuple[str, bytes]]:
     if team_file is None:
-        return [_COMPANION] if videos == 1 else []
+        return [archive.COMPANION] if videos == 1 else []
     try:
         data = team_file.read_bytes()
     except OSError as error:
@@ -170,7 +126,7 @@ def _companions(team_file: Path | None, videos: int) -> list[tuple[str, bytes]]:
     return [("team.json", data)]
 
 
-def _refuse_other_videos(given: "set[str] | Any", wanted: "set[str] | Any") -> None:
+def _refuse_other_videos(given: Set[str], wanted: Set[str]) -> None:
     missing, unknown = sorted(wanted - given), sorted(given - wanted)
     if missing or unknown:
         raise SubmissionError(
@@ -178,36 +134,6 @@ def _refuse_other_videos(given: "set[str] | Any", wanted: "set[str] | Any") -> N
             f" unknown {unknown[:5]} (first five). Missing videos score zero. Are masks and meta"
             " of the same split?"
         )
-
-
-def _refuse_defects(report: Report, output: Path) -> None:
-    for finding in report.findings:
-        if finding.severity is Severity.HARMLESS:
-            _log.info("%s", finding)
-    if not report.ok:
-        raise SubmissionError(f"{output} was not written:\n{report}")
-
-
-@contextmanager
-def _revealed(path: Path) -> Iterator[Path]:
-    """A temporary file in the same folder; on success synced and renamed, else removed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,10 +10,13 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from kit.submission import rules
@@ -23,6 +26,7 @@ try:  # libdeflate inflates long runs 25 times faster than zlib
 except ImportError:  # pragma: no cover - depends on the installation
     _libdeflate = None
 
+Bytes = NDArray[np.uint8]
 _MAGIC = b"\x89PNG\r\n\x1a\n"
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF")  # what people rename to .png
 # What Pillow's readers are known to raise on damaged files.
@@ -113,24 +117,53 @@ def _inflate(stream: bytes, length: int) -> bytes | bytearray | None:
     return raw if len(raw) == length else None
 
 
+def decode(data: bytes, size: tuple[int, int] | None) -> tuple[Bytes, str]:
+    """All values of a file as they are stored, and Pillow's mode.
+
+    Args:
+        data: the file.
+        size: expected (height, width); None for any.
+
+    Returns:
+        `uint8[H, W]`, or `uint8[H, W, C]` for colour modes; 0 and 255 for 1-bit pictures.
+
+    Raises:
+        NotAPicture: if Pillow cannot read it, or it has another size.
+    """
+    with _opened(data) as image:
+        found = (image.height, image.width)
+        if not _fits(found, size):
+            raise NotAPicture(f"{found[1]}x{found[0]} pixels")
+        values = image.convert("L") if image.mode == "1" else image
+        return np.asarray(values).astype(np.uint8), image.mode
+
+
 def _look_pillow(data: bytes, size: tuple[int, int] | None, allowed: frozenset[int]) -> Picture:
+    with _opened(data) as image:
+        found, mode = (image.height, image.width), image.mode
+        labels: frozenset[int] = frozenset()
+        if _fits(found, size):
+            labels = _strangers(np.asarray(image.convert("P")), allowed)
+        return Picture(found, mode, str(image.format), labels)
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
             Image.open(io.BytesIO(data), formats=_FORMATS) as image,
         ):
-            found, mode = (image.height, image.width), image.mode
-            labels: frozenset[int] = frozenset()
-            if found == size or (size is None and found[0] * found[1] <= rules.MAX_PIXELS):
-                labels = _strangers(np.asarray(image.convert("P")), allowed)
-            return Picture(found, mode, str(image.format), labels)
+            yield image
     except _UNREADABLE as error:
         raise NotAPicture(f"{type(error).__name__}: {error}") from error
 
 
-def _strangers(
-    values: np.ndarray[Any, np.dtype[np.uint8]], allowed: frozenset[int]
-) -> frozenset[int]:
+def _fits(found: tuple[int, int], size: tuple[int, int] | None) -> bool:
+    return found == size or (size is None and found[0] * found[1] <= rules.MAX_PIXELS)
+
+
+def _strangers(values: Bytes, allowed: frozenset[int]) -> frozenset[int]:
     # The largest value is found at memory speed, and mostly answers the question already.
     if all(label in allowed for label in range(int(values.max(initial=0)) + 1)):
         return frozenset()
