@@ -1,0 +1,225 @@
+"""Which archive was it that scored 51.17? An append-only record of what the server returned.
+
+One JSON object per line; lines are added under a lock and never rewritten. Knows nothing of how
+scores come about.
+"""
+
+import argparse
+import fcntl
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import IO, Any
+
+from kit.core.errors import ArtifactError, DataError
+from kit.core.files import canonical_json, sha256
+
+SCHEMA = "ledger/1"
+# Lines of scores.txt in the organisers' order (score.py, main).
+KEYS = ("J&F_new", "J", "F_new", "disappear_J&F_new", "reappear_J&F_new", "F", "J&F")
+MAX_BYTES = 64 << 20  # what a server returns for 10,000 objects has 3 MB
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+Scores = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One submission; scores in percent as the server rounds them, None where undefined."""
+
+    date: str  # ISO 8601, UTC
+    archive: str
+    archive_sha256: str
+    server: Scores
+    local: Scores | None = None
+    recipe: str | None = None
+    config_sha256: str | None = None
+
+    def same_run(self, other: "Entry") -> bool:
+        """Whether both record the same result of the same archive."""
+        return (self.archive_sha256, self.server) == (other.archive_sha256, other.server)
+
+
+def read_scores(path: Path) -> Scores:
+    """Scores from the server's `scores.txt` or `metrics.json`.
+
+    `metrics.json` has two decimals per object; its means may differ in the last digit from those
+    of `scores.txt`.
+
+    Returns:
+        Percent by key of `KEYS`; None where the file says nan or null.
+
+    Raises:
+        DataError: if the file is neither, is unreasonably large, or holds no percentages.
+    """
+    data = _bounded(path, DataError)
+    try:
+        scores = _from_json(data) if data.lstrip()[:1] in {b"{", b"["} else _from_text(data)
+        _check_range(scores)
+    except _MALFORMED as error:
+        raise DataError(
+            f"{path}: no scores: {type(error).__name__} {error}. Give the scores.txt or"
+            " metrics.json that the server returned."
+        ) from error
+    return scores
+
+
+def _from_text(data: bytes) -> Scores:
+    pairs = [line.partition(":") for line in data.decode().splitlines()]
+    values = {key.strip(): value for key, _, value in pairs if key.strip() in KEYS}
+    return {key: _defined(float(values[key])) for key in KEYS}
+
+
+def _from_json(data: bytes) -> Scores:
+    objects = [row for name, row in json.loads(data).items() if name != "total_time"]
+    return {key: _mean([row[key] for row in objects if row[key] is not None]) for key in KEYS}
+
+
+def _mean(values: list[Any]) -> float | None:
+    return _defined(round(fmean(values), 2)) if values else None
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _check_range(scores: Mapping[str, float | None]) -> None:
+    if all(value is None for value in scores.values()):
+        raise ValueError("all scores are undefined")
+    for key, value in scores.items():
+        if value is not None and not 0 <= value <= 100:
+            raise ValueError(f"{key} is {value}, expected a percentage")
+
+
+def add(ledger: Path, entry: Entry) -> bool:
+    """Append an entry.
+
+    Returns:
+        False if the same archive with the same server scores is recorded already.
+
+    Raises:
+        ArtifactError: if the ledger holds a damaged line; nothing is added then.
+    """
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    with ledger.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # two uploads may end at once
+        file.seek(0)
+        if any(entry.same_run(other) for other in _entries(ledger, file)):
+            return False
+        file.write(canonical_json({"schema": SCHEMA, **asdict(entry)}).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return True
+
+
+def read(ledger: Path) -> list[Entry]:
+    """All entries in the order they were added; none if there is no ledger yet.
+
+    Raises:
+        ArtifactError: naming the first damaged line.
+    """
+    if not ledger.exists():
+        return []
+    with ledger.open("rb") as file:
+        return list(_entries(ledger, file))
+
+
+def _entries(ledger: Path, file: IO[bytes]) -> Iterator[Entry]:
+    if os.fstat(file.fileno()).st_size > MAX_BYTES:
+        raise ArtifactError(f"{ledger}: more than {MAX_BYTES:,} bytes. Is this the ledger?")
+    for number, line in enumerate(file, 1):
+        try:
+            row = json.loads(line)
+            if not line.endswith(b"\n") or row.pop("schema") != SCHEMA:
+                raise ValueError(f"expected a whole line of schema {SCHEMA}")
+            entry = Entry(**row)
+            _check_range(entry.server)
+        except _MALFORMED as error:
+            raise ArtifactError(
+                f"{ledger}:{number}: no ledger entry: {type(error).__name__} {error}. Was it"
+                " edited, or the disk full? Mend or remove the line."
+            ) from error
+        yield entry
+
+
+def table(entries: list[Entry]) -> str:
+    """Entries as lines of text, one per submission, with the head of each digest."""
+    columns = ["date", "archive", "sha256", "recipe", "config", "local", *KEYS]
+    rows = [columns, *(_row(entry) for entry in entries)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+             for row in rows)  # fmt: skip
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(entry: Entry) -> list[str]:
+    digests = [entry.archive_sha256[:12], entry.recipe or "-", (entry.config_sha256 or "-")[:12]]
+    local = _shown((entry.local or {}).get("J&F_new"))
+    scores = [_shown(entry.server.get(key)) for key in KEYS]
+    return [entry.date, entry.archive, *digests, local, *scores]
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _bounded(path: Path, error: type[Exception]) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as reason:
+        raise error(f"{path}: cannot be read: {reason}.") from reason
+    if len(data) > MAX_BYTES:
+        raise error(f"{path}: more than {MAX_BYTES:,} bytes. Is this what the server returned?")
+    return data
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `kit ledger`."""
+    parser.add_argument("--ledger", type=Path, default=Path("ledger.jsonl"), help="the record")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    adding = verbs.add_parser("add", help="record what the server returned for an archive")
+    adding.add_argument("scores", type=Path, help="scores.txt or metrics.json of the server")
+    adding.add_argument("--archive", type=Path, required=True, help="the archive uploaded")
+    adding.add_argument("--recipe", help="name of the recipe that made it")
+    adding.add_argument("--config", type=Path, help="configuration that made it")
+    adding.add_argument("--local", type=Path, help="scores.txt or metrics.json of a hold-out")
+    showing = verbs.add_parser("show", help="print the record")
+    showing.add_argument("--score", type=float, help="only entries with this J&F_new, +-0.005")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Add to the ledger or print it; 1 if nothing matched `--score`."""
+    if args.verb == "add":
+        added = add(args.ledger, _entry(args))
+        sys.stdout.write(f"{args.ledger}: {'added' if added else 'recorded already'}\n")
+        return 0
+    entries = read(args.ledger)
+    if args.score is not None:
+        near = [(e, e.server.get("J&F_new")) for e in entries]
+        entries = [e for e, score in near if score is not None and abs(score - args.score) <= 0.005]
+    sys.stdout.write(table(entries) + "\n")
+    return 0 if entries or args.score is None else 1
+
+
+def _entry(args: argparse.Namespace) -> Entry:
+    try:
+        digest = sha256(args.archive)
+        config = args.config and sha256(args.config)
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}.") from error
+    return Entry(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        archive=args.archive.name,
+        archive_sha256=digest,
+        server=read_scores(args.scores),
+        local=args.local and read_scores(args.local),
+        recipe=args.recipe,
+        config_sha256=config,
+    )
