@@ -32,6 +32,7 @@ lowered: Callable[[F], F] = intrinsic
 
 ONE = np.uint64(1)
 ZERO = np.uint64(0)
+ALL = ~ZERO
 NOWHERE = 1 << 40, -1  # first and last word of an empty row
 
 
@@ -49,16 +50,20 @@ class Counter:
     ) -> None:
         self.shape = shape
         height, width = shape
-        ids = [i if 0 <= i <= 255 else -1 for i in objects]
-        self._ids, self._row = np.unique(np.array(ids, dtype=np.int64), return_inverse=True)
+        known = sorted({label for label in objects if 0 <= label <= 255})
+        self._row = [known.index(label) if label in known else len(known) for label in objects]
+        self._index = np.full(256, -1, dtype=np.int64)
+        self._index[known] = range(len(known))
+        self._n = len(known)
         self._disks, self._rows = tolerances.table()
         self._choice = tolerances.choice
         self._pad = int(np.abs(self._disks).max()) // 64 + 1
         words = (width + 63) // 64
-        planes = 2, len(self._ids), height + 1, words + 1
+        planes = 2, self._n, height + 1, words + 1
         self._planes = np.zeros(planes, dtype=np.uint64)
-        self._spans = np.tile(np.array(NOWHERE), (2, len(self._ids), height + 1, 1))
+        self._spans = np.tile(np.array(NOWHERE), (2, self._n, height + 1, 1))
         self._edges = np.zeros((2, height, words + 2 * self._pad), dtype=np.uint64)
+        self._blocks = np.zeros((2, height // 32 + 3, self._edges.shape[2]), dtype=np.uint8)
         self._lists = np.zeros((2, height * words, 2), dtype=np.int64)
         self.strays = 0
 
@@ -75,17 +80,18 @@ class Counter:
         """
         if gt.shape != self.shape or pred.shape != self.shape:
             raise ValueError(f"label maps {gt.shape} and {pred.shape}, expected {self.shape}")
-        counts = np.zeros((len(self._ids), 9), dtype=np.int64)
+        counts = np.zeros((self._n + 1, 9), dtype=np.int64)
         self.strays = _count_frame(
             _rows_contiguous(gt),
             _rows_contiguous(pred),
-            self._ids,
+            self._index,
             self._disks,
             self._rows,
             self._choice,
             self._planes,
             self._spans,
             self._edges,
+            self._blocks,
             self._lists,
             counts,
         )
@@ -133,6 +139,16 @@ def _popcount(typing: Any, word: Any) -> Any:
     return types.int64(types.uint64), codegen
 
 
+@lowered
+def _lowest(typing: Any, word: Any) -> Any:
+    """Index of the lowest set bit of a word that has one."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), codegen
+
+
 @jit
 def _block(labels: NDArray[np.uint8], y: int, x: int, value: int) -> Any:
     """As `_equal64`, but at the end of a row without reading over it; pixels beyond are 0."""
@@ -149,40 +165,59 @@ def _block(labels: NDArray[np.uint8], y: int, x: int, value: int) -> Any:
 
 
 @jit
+def _next_used(labels: NDArray[np.uint8], y: int, x: int) -> int:
+    """First of x, x + 64, ... whose 64 pixels are not all 0, or the start of the last, short one."""
+    while x + 64 <= labels.shape[1] and _equal64(labels, y, x, 0) == ALL:
+        x += 64
+    return x
+
+
+@jit
 def _pack(
-    labels: NDArray[np.uint8], ids: Ints, planes: Words, spans: Ints, counts: Ints, column: int
+    labels: NDArray[np.uint8], index: Ints, planes: Words, spans: Ints, counts: Ints, column: int
 ) -> int:
-    """Fill a bit plane per object, its span of words per row and its area; count stray pixels."""
+    """Fill a bit plane per object, its span of words per row and its area; count stray pixels.
+
+    `index[label]` is the row of that label's object, -1 for labels that are no object.
+    """
     height, width = labels.shape
-    background = bool(np.any(ids == 0))
     strays = 0
     for y in range(height):
-        for k in range(len(ids)):
+        for k in range(len(spans)):
             spans[k, y, 0], spans[k, y, 1] = NOWHERE
-        for x in range(0, width, 64):
-            valid = ~ZERO if x + 64 <= width else (ONE << np.uint64(width - x)) - ONE
-            rest = valid & ~_block(labels, y, x, 0)
-            if rest == ZERO and not background:
-                continue
-            for k in range(len(ids)):
-                if ids[k] < 0:
-                    continue
-                word = _block(labels, y, x, ids[k]) & valid
-                if word != ZERO:
-                    w = x >> 6
+        x = 0
+        while True:
+            if index[0] < 0:
+                x = _next_used(labels, y, x)
+            if x >= width:
+                break
+            rest = ALL if x + 64 <= width else (ONE << np.uint64(width - x)) - ONE
+            if index[0] < 0:
+                rest &= ~_block(labels, y, x, 0)
+            while rest != ZERO:
+                label = labels[y, x + _lowest(rest)]
+                word = _block(labels, y, x, label) & rest
+                rest ^= word
+                k, w = index[label], x >> 6
+                if k >= 0:
                     planes[k, y, w] = word
                     spans[k, y, 0], spans[k, y, 1] = min(spans[k, y, 0], w), w
                     counts[k, column] += _popcount(word)
-                    rest &= ~word
-                    if rest == ZERO and not background:
-                        break
-            strays += _popcount(rest)
+                elif label > 0:
+                    strays += _popcount(word)
+            x += 64
     return strays
 
 
 @jit
 def _boundary(
-    plane: Words, spans: Ints, width: int, pad: int, edges: Words, found: Ints
+    plane: Words,
+    spans: Ints,
+    width: int,
+    pad: int,
+    edges: Words,
+    blocks: NDArray[np.uint8],
+    found: Ints,
 ) -> tuple[int, int]:
     """Boundary words of a plane, also listed as (row, word); returns lengths of list and boundary.
 
@@ -209,6 +244,7 @@ def _boundary(
                     edge |= (here ^ south) & last_bit
             if edge != ZERO:
                 edges[y, w + pad] = edge
+                blocks[y // 32 + 1, w + pad] = 1
                 found[listed, 0], found[listed, 1] = y, w + pad
                 listed += 1
                 pixels += _popcount(edge)
@@ -250,14 +286,33 @@ def _reached(bits: Any, edges: Words, y: int, w: int, disk: Ints, rows: int) -> 
 
 
 @jit
+def _near(blocks: NDArray[np.uint8], y: int, w: int, rows: int) -> bool:
+    """Whether blocks of 32 rows by one word around a word hold any boundary: a quick no."""
+    reach, words = rows // 2 + 1, rows // 128 + 1
+    for row in range(max(y - reach, 0) // 32 + 1, min((y + reach) // 32 + 2, len(blocks))):
+        for column in range(w - words, w + words + 1):
+            if blocks[row, column]:
+                return True
+    return False
+
+
+@jit
 def _match(
-    found: Ints, edges: Words, other: Words, disks: Ints, rows: Ints, chosen: Ints
+    found: Ints,
+    edges: Words,
+    other: Words,
+    blocks: NDArray[np.uint8],
+    disks: Ints,
+    rows: Ints,
+    chosen: Ints,
 ) -> tuple[int, int]:
     """Boundary pixels that have one of the other mask within the standard and the small disk."""
     standard, adaptive = chosen
     wide, narrow = 0, 0
     for i in range(len(found)):
         y, w = found[i]
+        if not _near(blocks, y, w, rows[standard]):
+            continue
         bits = edges[y, w]
         near = _reached(bits, other, y, w, disks[adaptive], rows[adaptive])
         narrow += _popcount(near)
@@ -293,22 +348,25 @@ def _count_object(
     planes: Words,
     spans: Ints,
     edges: Words,
+    blocks: NDArray[np.uint8],
     lists: Ints,
     counts: Ints,
 ) -> None:
     pad = (edges.shape[2] - (planes.shape[2] - 1)) >> 1
-    n_gt, counts[3] = _boundary(planes[0], spans[0], width, pad, edges[0], lists[0])
-    n_pred, counts[4] = _boundary(planes[1], spans[1], width, pad, edges[1], lists[1])
+    n_gt, counts[3] = _boundary(planes[0], spans[0], width, pad, edges[0], blocks[0], lists[0])
+    n_pred, counts[4] = _boundary(planes[1], spans[1], width, pad, edges[1], blocks[1], lists[1])
     counts[2] = _intersection(planes, spans)
     if n_gt > 0 and n_pred > 0:
         chosen = choice[min(int(np.ceil(0.1 * np.sqrt(counts[0]))), len(choice) - 1)]
         found = lists[0, :n_gt]
-        counts[5], counts[7] = _match(found, edges[0], edges[1], disks, rows, chosen)
+        counts[5], counts[7] = _match(found, edges[0], edges[1], blocks[1], disks, rows, chosen)
         found = lists[1, :n_pred]
-        counts[6], counts[8] = _match(found, edges[1], edges[0], disks, rows, chosen)
+        counts[6], counts[8] = _match(found, edges[1], edges[0], blocks[0], disks, rows, chosen)
     for side, n in ((0, n_gt), (1, n_pred)):
         for i in range(n):
-            edges[side, lists[side, i, 0], lists[side, i, 1]] = ZERO
+            y, w = lists[side, i]
+            edges[side, y, w] = ZERO
+            blocks[side, y // 32 + 1, w] = 0
         _clear(planes[side], spans[side])
 
 
@@ -321,19 +379,20 @@ WORDS = tuple(types.Array(types.uint64, n, "C") for n in range(5))
 def _count_frame(
     gt: NDArray[np.uint8],
     pred: NDArray[np.uint8],
-    ids: Ints,
+    index: Ints,
     disks: Ints,
     rows: Ints,
     choice: Ints,
     planes: Words,
     spans: Ints,
     edges: Words,
+    blocks: NDArray[np.uint8],
     lists: Ints,
     counts: Ints,
 ) -> int:
-    _pack(gt, ids, planes[0], spans[0], counts, 0)
-    strays = _pack(pred, ids, planes[1], spans[1], counts, 1)
-    for k in range(len(ids)):
+    _pack(gt, index, planes[0], spans[0], counts, 0)
+    strays = _pack(pred, index, planes[1], spans[1], counts, 1)
+    for k in range(planes.shape[1]):
         _count_object(
             gt.shape[1],
             disks,
@@ -342,6 +401,7 @@ def _count_frame(
             planes[:, k],
             spans[:, k],
             edges,
+            blocks,
             lists,
             counts[k],
         )

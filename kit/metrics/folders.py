@@ -36,23 +36,23 @@ class Directory:
     """A folder on disk."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+        self.root = str(root)
 
     def names(self, path: str = "") -> list[str]:
         """Sorted names in a folder; OSError where it is none."""
-        return sorted(os.listdir(self.root / path))  # noqa: PTH208 - names, not paths
+        return sorted(os.listdir(f"{self.root}/{path}"))  # noqa: PTH208 - names, not paths
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder."""
-        return (self.root / path).exists()
+        return Path(self.root, path).exists()
 
     def is_folder(self, path: str) -> bool:
         """Whether there is a folder."""
-        return (self.root / path).is_dir()
+        return Path(self.root, path).is_dir()
 
     def read(self, path: str) -> bytes:
         """Content of a file; OSError where there is none."""
-        with open(os.path.join(self.root, path), "rb", buffering=0) as file:  # noqa: PTH118, PTH123
+        with open(f"{self.root}/{path}", "rb", buffering=0) as file:  # noqa: PTH123 - thrice as fast
             return file.read()
 
 

@@ -25,6 +25,7 @@ from kit.metrics.objects import (
     aggregate,
     count_video,
     evaluate_video,
+    fitted,
     missing,
     summarise,
 )
@@ -38,6 +39,8 @@ __all__ = [
     "evaluate_set",
     "evaluate_video",
 ]
+
+VERSION = 1  # bump when a number changes
 
 CHUNK = 15  # frames the organisers evaluate at a time
 
@@ -194,10 +197,12 @@ class _Video:
             if index >= len(stems):
                 raise AssertionError(f"frame {index} of {self.name}: only {len(stems)} predicted")
             name = f"{stems[index]}.png"
-            truth = np.broadcast_to(png.decode(self.gt.read(name)), (height, width))
-            if not self.pred.exists(name):
-                raise ValueError(f"Frame not found: {self.name}/{stems[index]}")
-            yield truth, np.broadcast_to(png.decode(self.pred.read(name)), (height, width))
+            truth = fitted(png.decode(self.gt.read(name)), (height, width))
+            try:
+                data = self.pred.read(name)
+            except FileNotFoundError as error:
+                raise ValueError(f"Frame not found: {self.name}/{stems[index]}") from error
+            yield truth, fitted(png.decode(data), (height, width))
 
     def warnings(self) -> list[str]:
         """Traps in the frames that were compared."""

@@ -83,10 +83,19 @@ def evaluate_video(
         return [missing() for _ in objects]
     shape = png.decode(ground_truth[0]).shape
     pairs = (
-        tuple(np.broadcast_to(png.decode(data), shape) for data in pair)
+        tuple(fitted(png.decode(data), shape) for data in pair)
         for pair in zip(ground_truth[1:-1], predictions[1:-1], strict=True)
     )
     return [summarise(rows) for rows in count_video(pairs, objects)]
+
+
+def fitted(labels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Labels as numpy assigns them to a frame of `shape`: a single row, column or pixel is repeated.
+
+    Raises:
+        ValueError: any other size.
+    """
+    return labels if labels.shape == shape else np.broadcast_to(labels, shape)
 
 
 def count_video(
