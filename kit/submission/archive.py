@@ -1,7 +1,6 @@
-"""Writing archives: the same members give the same bytes, and none is revealed unchecked."""
+"""Writing archives: none is revealed that the server would not score as meant."""
 
 import logging
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +10,15 @@ from kit.core.errors import SubmissionError
 from kit.core.files import replacing
 from kit.submission.check import check
 from kit.submission.rules import WARN_ARCHIVE_BYTES
+from kit.submission.stored import StoredZip
 
 _log = logging.getLogger(__name__)
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a ZIP can hold
-_MODE = 0o100644 << 16  # a regular file, rw-r--r--
 # A lone folder at the root is taken for a wrapper, and the video is then looked for inside itself.
 COMPANION = ("README.txt", b"This file keeps a single video folder from passing as a wrapper.\n")
 
 
 @contextmanager
-def checked(output: Path, meta: Mapping[str, Any]) -> Iterator[zipfile.ZipFile]:
+def checked(output: Path, meta: Mapping[str, Any]) -> Iterator[StoredZip]:
     """Open an archive for writing; reveal it as `output` only if the server would score it.
 
     Raises:
@@ -28,22 +26,15 @@ def checked(output: Path, meta: Mapping[str, Any]) -> Iterator[zipfile.ZipFile]:
             under `output` before still does.
     """
     with replacing(output) as stream:
-        with zipfile.ZipFile(stream, "w") as archive:
-            yield archive
+        archive = StoredZip(stream)
+        yield archive
+        archive.finish()
         stream.flush()
         report = check(Path(stream.name), meta)
         if not report.ok:
             raise SubmissionError(f"{output} was not written:\n{report}")
     for finding in report.findings:
         _log.info("%s", finding)
-
-
-def add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    """Store a member with a fixed time and fixed attributes, uncompressed as PNGs already are."""
-    info = zipfile.ZipInfo(name, _EPOCH)
-    info.external_attr = _MODE
-    info.create_system = 3  # Unix, wherever we run
-    archive.writestr(info, data)
 
 
 def warn_of_size(size: int) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from kit.core.masks import PALETTE, encode_png
 from kit.submission import archive, expected, layout, png, team
 from kit.submission.expected import Video
 from kit.submission.source import Broken, Entry, Source, open_source
+from kit.submission.stored import StoredZip
 
 _COLOURS = {tuple(PALETTE[3 * label : 3 * label + 3]): label for label in range(256)}
 
@@ -92,7 +92,7 @@ def _plain(entries: list[Entry], changes: list[Change]) -> list[Entry]:
 
 
 def _mend_others(
-    tree: Source, others: list[Entry], mended: ZipFile, changes: list[Change], videos: int
+    tree: Source, others: list[Entry], mended: StoredZip, changes: list[Change], videos: int
 ) -> None:
     """Keep one valid team file and drop all else."""
     kept = False
@@ -101,11 +101,11 @@ def _mend_others(
             data = tree.read(entry)
             kept = not team.problems(data)
             if kept:
-                archive.add(mended, "team.json", data)
+                mended.add("team.json", data)
                 continue
         changes.append(Change(entry.name, "left out: not part of a submission"))
     if videos == 1 and not kept:
-        archive.add(mended, *archive.COMPANION)
+        mended.add(*archive.COMPANION)
         changes.append(Change(archive.COMPANION[0], "added, so that one folder is no wrapper"))
 
 
@@ -116,7 +116,7 @@ class _Mender:
     tree: Source
     video: Video
     fill: Fill | None
-    mended: ZipFile
+    mended: StoredZip
     changes: list[Change]
 
     def mend(self, files: Mapping[str, Entry]) -> None:
@@ -127,7 +127,7 @@ class _Mender:
                 entry = chosen[frame]
                 if entry.name.split("/")[-2:] != target.split("/"):
                     self.changes.append(Change(entry.name, f"renamed to {target}"))
-                archive.add(self.mended, target, self._mask(entry))
+                self.mended.add(target, self._mask(entry))
             elif self.fill is not None:
                 self._make_up(target, frame, chosen)
 
@@ -169,10 +169,10 @@ class _Mender:
             if not chosen:
                 return
             near = min(chosen, key=lambda other: (abs(int(other) - int(frame)), int(other)))
-            archive.add(self.mended, target, self._mask(chosen[near]))
+            self.mended.add(target, self._mask(chosen[near]))
             self.changes.append(Change(target, f"made up: a copy of frame {near}"))
         elif self.video.size is not None:
-            archive.add(self.mended, target, encode_png(np.zeros(self.video.size, np.uint8)))
+            self.mended.add(target, encode_png(np.zeros(self.video.size, np.uint8)))
             self.changes.append(Change(target, "made up: an empty mask"))
 
 
