@@ -1,0 +1,184 @@
+"""What a page is made of. Plain frozen data, numbers in percent, masks already turned to outlines.
+
+An `Entry` is light and is held for every object of the split; a `Card` carries pictures and exists
+for one object at a time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kit.core.types import Anchor
+
+MAIN = "J&F_new"
+COLUMNS = (
+    MAIN,
+    "J",
+    "F_new",
+    "disappear_J&F_new",
+    "reappear_J&F_new",
+    "F",
+    "J&F",
+)  # the official numbers in the official order
+
+Scores = Mapping[str, float | None]  # percent with two decimals, None where undefined
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe by its name and by the names of its parts.
+
+    Attributes:
+        name: As in the config.
+        path: Presets joined by dots, the propagator last.
+    """
+
+    name: str
+    path: str
+
+    @property
+    def mining(self) -> str:
+        """The parts that choose the anchors; recipes that share them share the anchors."""
+        return self.path.rpartition(".")[0]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one recipe did with one object.
+
+    Attributes:
+        anchors: Chosen, in temporal order.
+        rejected: How many candidates were turned down, by reason.
+        absent: Frames on which the tracker held the object to be absent.
+        confidence: Mean of the IoU that the tracker predicted for its masks, percent.
+        scores: The official numbers of this object alone; None without ground truth.
+    """
+
+    anchors: Sequence[Anchor]
+    rejected: Mapping[str, int]
+    absent: int
+    confidence: float | None
+    scores: Scores | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object of the split.
+
+    Attributes:
+        video: Its name.
+        object_id: As in the label maps.
+        frames: Length of the video.
+        outcomes: By name of the recipe, in the order of the recipes.
+    """
+
+    video: str
+    object_id: int
+    frames: int
+    outcomes: Mapping[str, Outcome]
+
+    @property
+    def gain(self) -> float | None:
+        """Largest difference to the first recipe, of whichever sign; None if there is none."""
+        scores = [o.scores[MAIN] if o.scores else None for o in self.outcomes.values()]
+        first, *others = scores
+        gains = [s - first for s in others if s is not None and first is not None]
+        return max(gains, key=abs) if gains else None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The whole split.
+
+    Attributes:
+        split: Its name.
+        recipes: The first is what the others are compared with.
+        videos: How many.
+        frames: How many, of all videos.
+        entries: Every object.
+        contested: Pixels that two objects claimed, by recipe and video.
+        totals: The official numbers of each recipe; empty without ground truth.
+        shown: Objects that get a card, in the order of the page.
+    """
+
+    split: str
+    recipes: Sequence[Recipe]
+    videos: int
+    frames: int
+    entries: Sequence[Entry]
+    contested: Mapping[str, Mapping[str, int]]
+    totals: Mapping[str, Scores]
+    shown: Sequence[Entry]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A frame of a strip, shared by the rows of all recipes.
+
+    Attributes:
+        frame: Its name.
+        index: Its place in time.
+        jpeg: The picture, small.
+        truth: Outline of the true mask in pixels of the picture; None if it is not known.
+    """
+
+    frame: str
+    index: int
+    jpeg: bytes
+    truth: str | None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """An object over time, by sampled frames.
+
+    Attributes:
+        indices: Of the frames, ascending.
+        predicted: Whether the recipe shows the object.
+        truth: Whether it is there; None if that is not known.
+        curve: J (else the predicted IoU) in [0, 1]; None where there is none.
+    """
+
+    indices: Sequence[int]
+    predicted: Sequence[bool]
+    truth: Sequence[bool] | None
+    curve: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A recipe's row of a card.
+
+    Attributes:
+        recipe: Its name.
+        outlines: Of the predicted mask on every shot, "" where there is none.
+        values: J on every shot, percent; None where it is not defined.
+        anchors: Outline of the mined mask on the shots that are anchors, by frame.
+        ticks: Indices of all anchors.
+        timeline: All frames.
+    """
+
+    recipe: str
+    outlines: Sequence[str]
+    values: Sequence[float | None]
+    anchors: Mapping[str, str]
+    ticks: Sequence[int]
+    timeline: Timeline
+
+
+@dataclass(frozen=True)
+class Card:
+    """An object with its pictures.
+
+    Attributes:
+        entry: Its numbers.
+        given: Frame on which its mask was given.
+        size: (height, width) of the pictures.
+        shots: Frames of the strip.
+        rows: One per recipe.
+    """
+
+    entry: Entry
+    given: int
+    size: tuple[int, int]
+    shots: Sequence[Shot]
+    rows: Sequence[Row]
