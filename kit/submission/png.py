@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class NotAPicture(Exception):
     """Bytes that Pillow cannot decode."""
 
 
+@lru_cache(maxsize=4)  # while an object is out of sight, frame after frame has the same bytes
 def look(data: bytes, size: tuple[int, int] | None, allowed: frozenset[int]) -> Picture:
     """Decode one file and compare its labels with those allowed.
 
