@@ -1,22 +1,23 @@
 """Score folders as the organisers of MOSEv2 do, to the last bit, quirks and errors included.
 
-Which frames of which folders meet is decided here; the measures are in `kit.metrics.objects`.
-Source of every rule: MOSEv2/sam2_rcms/tools/score.py of henghuiding/MOSE-api @241977a.
+Frames are paired by `kit.metrics.pairing`, measured by `kit.metrics.objects`; here are the rules of
+the set. Source: MOSEv2/sam2_rcms/tools/score.py of henghuiding/MOSE-api @241977a.
 """
 
 import itertools
 import json
-import os
+import multiprocessing
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from kit.metrics import png
-from kit.metrics.folders import Folder, Within, open_folder
+from kit.metrics.folders import Folder, Location, Within, open_folder
 from kit.metrics.objects import (
     OBJECT_KEYS,
     SCORE_KEYS,
@@ -25,10 +26,12 @@ from kit.metrics.objects import (
     aggregate,
     count_video,
     evaluate_video,
-    fitted,
     missing,
     summarise,
 )
+from kit.metrics.pairing import Pairing
+
+VERSION = 1  # bump when a number changes: the workflow scores again
 
 __all__ = [
     "OBJECT_KEYS",
@@ -40,9 +43,8 @@ __all__ = [
     "evaluate_video",
 ]
 
-VERSION = 1  # bump when a number changes
-
 CHUNK = 15  # frames the organisers evaluate at a time
+VideoResult = tuple[dict[str, ObjectResult], list[str]]
 
 
 @dataclass
@@ -63,11 +65,7 @@ class Evaluation:
         return aggregate(result.measures for result in self.objects.values())
 
 
-def evaluate(
-    gt_dir: str | os.PathLike[str],
-    pred_dir: str | os.PathLike[str],
-    meta_json: str | os.PathLike[str],
-) -> dict[str, Any]:
+def evaluate(gt_dir: Location, pred_dir: Location, meta_json: Location) -> dict[str, Any]:
     """Score a set of predictions.
 
     Args:
@@ -76,9 +74,9 @@ def evaluate(
         meta_json: `{"videos": {name: {"length", "height", "width", "objects"}}}`.
 
     Returns:
-        `{"objects": {"<video>_<id>": {...}}, "scores": {...}, "warnings": [...]}` with `OBJECT_KEYS`
-        and `SCORE_KEYS`, unrounded floats in [0, 1], None where undefined; what the score does not
-        show is said in the warnings.
+        `{"objects": {"<video>_<id>": {...}}, "scores": {...}, "warnings": [...]}`: per object the
+        `OBJECT_KEYS` and for the set the `SCORE_KEYS`, unrounded floats in [0, 1] or None where
+        undefined, and in words what the score does not show.
 
     Raises:
         Exception: of the class that the organisers' scorer raises, wherever that raises;
@@ -93,31 +91,40 @@ def evaluate(
 
 
 def evaluate_set(
-    gt_dir: str | os.PathLike[str],
-    pred_dir: str | os.PathLike[str],
-    meta_json: str | os.PathLike[str],
+    gt_dir: Location,
+    pred_dir: Location,
+    meta_json: Location,
+    workers: int = 1,
+    progress: bool = False,
 ) -> Evaluation:
-    """As `evaluate`, with the counts of every object and frame."""
-    result = Evaluation()
-    ground_truth, predictions = open_folder(gt_dir), open_folder(pred_dir)
-    predictions = _unwrapped(predictions, result.warnings)
+    """As `evaluate`, with the counts of every object and frame.
+
+    Args:
+        gt_dir: see `evaluate`.
+        pred_dir: see `evaluate`.
+        meta_json: see `evaluate`.
+        workers: processes; with more than one the calling program must be importable as a module.
+        progress: show a bar of videos on the standard error stream.
+    """
+    sides = _sides(gt_dir, pred_dir)
     with Path(meta_json).open(encoding="utf-8") as file:
         meta = json.load(file)["videos"]
-    videos = _checked(ground_truth, meta)
-    for name in videos:
-        objects, warnings = _evaluate_folder(name, meta[name], ground_truth, predictions)
+    videos = _checked(sides[0], meta)
+    result = Evaluation(warnings=_misplaced(*sides, videos))
+    done = _results(videos, meta, sides, (gt_dir, pred_dir), workers)
+    for objects, warnings in tqdm(done, total=len(videos), unit="video", disable=not progress):
         result.objects.update(objects)
         result.warnings += warnings
     return result
 
 
-def _unwrapped(root: Folder, warnings: list[str]) -> Folder:
-    """A single folder in the root is taken for a wrapper, even if it is the only video."""
-    names = [name for name in root.names() if not name.startswith(".")]
-    if len(names) != 1 or not root.is_folder(names[0]):
-        return root
-    warnings.append(f"predictions: {names[0]!r} is alone, its content is taken as the predictions")
-    return Within(root, names[0])
+def _sides(gt_dir: Location, pred_dir: Location) -> tuple[Folder, Folder]:
+    """Ground truth and predictions; a single folder is taken for a wrapper, even a video's."""
+    ground_truth, predictions = open_folder(gt_dir), open_folder(pred_dir)
+    names = [name for name in predictions.names() if not name.startswith(".")]
+    if len(names) == 1 and predictions.is_folder(names[0]):
+        predictions = Within(predictions, names[0])
+    return ground_truth, predictions
 
 
 def _checked(ground_truth: Folder, meta: Mapping[str, Any]) -> list[str]:
@@ -126,96 +133,101 @@ def _checked(ground_truth: Folder, meta: Mapping[str, Any]) -> list[str]:
     for name in videos:
         if meta[name]["length"] != len(ground_truth.names(name)):
             raise ValueError(f"Server-side error ({name}) - Please contact the organizers")
-    if not any(meta[name]["length"] > 2 and list(meta[name]["objects"]) for name in videos):
+    if not [name for name in videos if list(meta[name]["objects"]) and meta[name]["length"] > 2]:
         raise ValueError("nothing to evaluate: no video has an object and more than two frames")
     return videos
 
 
+def _misplaced(ground_truth: Folder, predictions: Folder, videos: list[str]) -> list[str]:
+    """Warnings about predictions that lie where the organisers do not look."""
+    lost = [name for name in videos if not predictions.exists(name)]
+    if not lost:
+        return []
+    if isinstance(predictions, Within) and predictions.path in videos:
+        return [
+            f"predictions: {predictions.path!r} is the only entry and so taken for a wrapper; its"
+            " frames are not found. A second entry, such as a text file, avoids it"
+        ]
+    return [
+        f"predictions: {len(inside)} missing videos lie in {folder!r}, which is not looked through"
+        for folder in predictions.names()
+        if (inside := [name for name in lost if predictions.exists(f"{folder}/{name}")])
+    ]
+
+
+def _results(
+    videos: list[str],
+    meta: Mapping[str, Any],
+    sides: tuple[Folder, Folder],
+    places: tuple[Location, Location],
+    workers: int,
+) -> Iterator[VideoResult]:
+    """Results in the order of the videos, so that the first error is always the same one."""
+    infos = [meta[name] for name in videos]
+    if workers < 2:
+        for name, info in zip(videos, infos, strict=True):
+            yield _evaluate_folder(name, info, *sides)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start_worker, places) as pool:
+        yield from pool.map(_evaluate_in_worker, videos, infos)
+
+
+_worker_sides: tuple[Folder, Folder]
+
+
+def _start_worker(gt_dir: Location, pred_dir: Location) -> None:
+    """Open both sides once in a process: the directory of a large archive takes a second."""
+    global _worker_sides
+    _worker_sides = _sides(gt_dir, pred_dir)
+
+
+def _evaluate_in_worker(name: str, info: Mapping[str, Any]) -> VideoResult:
+    return _evaluate_folder(name, info, *_worker_sides)
+
+
 def _evaluate_folder(
     name: str, info: Mapping[str, Any], ground_truth: Folder, predictions: Folder
-) -> tuple[dict[str, ObjectResult], list[str]]:
+) -> VideoResult:
     """Results of one video by `<video>_<id>`, and warnings."""
     objects, length = list(info["objects"]), info["length"]
     keys = [f"{name}_{label}" for label in objects]
-    if not objects:
-        return {}, []
-    if length < 3:
-        return {key: missing() for key in keys}, [f"{name}: {length} frames, counts 0"]
+    if not objects or length < 3:
+        zeros = {key: missing() for key in keys}
+        return zeros, [f"{name}: of {length} frames none is evaluated, counts 0"] if zeros else []
     size = info["height"], info["width"]
     if not predictions.exists(name):
         warning = (
-            f"{name}: missing; its objects count 0 in J, F and F_new, and not at all in the"
-            " disappearance and reappearance numbers"
+            f"{name}: not predicted; its {len(keys)} objects count 0 in J, F and F_new, and not at"
+            " all in the disappearance and reappearance numbers"
         )
         return {key: missing() for key in keys}, [warning]
-    video = _Video(name, length, size, Within(ground_truth, name), Within(predictions, name))
-    pairs = video.pairs()
+    pairing = Pairing(name, length, size, Within(ground_truth, name), Within(predictions, name))
+    rows, strays = count_video(pairing.pairs(), _labels(objects, pairing))
+    frames = pairing.evaluated()
+    for frame, stray in zip(frames, strays, strict=True):
+        if stray:
+            pairing.note("prediction has labels of no listed object", frame)
+    results = (
+        summarise(_repeated(row, objects.count(label)), frames)
+        for row, label in zip(rows, objects, strict=True)
+    )
+    return dict(zip(keys, results, strict=True)), pairing.warnings()
+
+
+def _labels(objects: list[Any], pairing: Pairing) -> list[int]:
+    """Ids as numbers; an id that is none is an error only after the first chunk of frames."""
     try:
-        labels = [int(label) for label in objects]
+        return [int(label) for label in objects]
     except (TypeError, ValueError):
-        for _ in itertools.islice(pairs, CHUNK):  # errors of the first frames come first
+        for _ in itertools.islice(pairing.pairs(), CHUNK):
             pass
         raise
-    rows = [
-        _as_often(row, objects.count(o))
-        for o, row in zip(objects, count_video(pairs, labels), strict=True)
-    ]
-    stems = video.stems()[1 : length - 1]
-    return dict(zip(keys, (summarise(row, stems) for row in rows), strict=True)), video.warnings()
 
 
-def _as_often(rows: NDArray[np.int64], times: int) -> NDArray[np.int64]:
-    """An id that is listed twice has each chunk of its frames counted twice."""
+def _repeated(rows: NDArray[np.int64], times: int) -> NDArray[np.int64]:
+    """An id that is listed more than once has each chunk of frames counted as often."""
     if times == 1:
         return rows
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     return np.concatenate([chunk for chunk in chunks for _ in range(times)])
-
-
-@dataclass
-class _Video:
-    """Frames of one video; the prediction folder says which are compared."""
-
-    name: str
-    length: int
-    size: tuple[int | None, int | None]
-    gt: Folder
-    pred: Folder
-
-    def stems(self) -> list[str]:
-        """Stems of the predicted frames in numerical order; ValueError if one is no number."""
-        names = [n for n in self.pred.names() if not n.startswith(".") and n.endswith(".png")]
-        return sorted((n.split(".")[0] for n in names), key=int)
-
-    def pairs(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Labels of the evaluated frames, in the order in which the organisers meet errors."""
-        stems = self.stems()
-        height, width = self.size
-        if height is None or width is None:
-            height, width = png.decode(self.gt.read(f"{stems[0]}.png")).shape
-        for index in range(1, self.length - 1):
-            if index >= len(stems):
-                raise AssertionError(f"frame {index} of {self.name}: only {len(stems)} predicted")
-            name = f"{stems[index]}.png"
-            truth = fitted(png.decode(self.gt.read(name)), (height, width))
-            try:
-                data = self.pred.read(name)
-            except FileNotFoundError as error:
-                raise ValueError(f"Frame not found: {self.name}/{stems[index]}") from error
-            yield truth, fitted(png.decode(data), (height, width))
-
-    def warnings(self) -> list[str]:
-        """Traps in the frames that were compared."""
-        return _shifted(self.name, self.stems(), self.gt.names(), self.length)
-
-
-def _shifted(name: str, stems: list[str], truths: list[str], length: int) -> list[str]:
-    """Whether other frames were scored than the ground truth's second to second last."""
-    meant = [truth.split(".")[0] for truth in truths][1:-1]
-    scored = stems[1 : length - 1]
-    if scored == meant:
-        return []
-    return [
-        f"{name}: {len(stems)} frames predicted of {length}; scored {scored[0]} to {scored[-1]}"
-        f" instead of {meant[0]} to {meant[-1]}"
-    ]
