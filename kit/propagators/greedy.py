@@ -5,15 +5,32 @@ The algorithm of `SAM2VideoPredictor.propagate_in_video` and of transformers'
 Every prompt becomes a memory before propagation, so that anchors act on the frames before them too.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from kit.core.types import FrameSource
-from kit.propagators.prompts import by_object
-from kit.propagators.recall import Bank, Course, closest
+from kit.propagators.prompts import Prompted, condition
+from kit.propagators.recall import (
+    Course,
+    History,
+    Kept,
+    by_distance,
+    by_rank,
+    closest,
+    forget,
+)
 from kit.propagators.stream import EncodedFrames, Outbox
-from kit.trackers.base import Context, Encoded, FrameResult, Hypothesis, Prompt, Tracker
+from kit.trackers.base import (
+    Context,
+    Encoded,
+    FrameResult,
+    Hypothesis,
+    Memory,
+    Prompt,
+    Tracker,
+)
 
 VERSION = 1
 
@@ -25,25 +42,8 @@ class Config:
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames
     keep_first_prompt: bool = False  # the first mask always is among the anchors attended to
     redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's
-
-
-class _Object:
-    """One object under way: its prompts as hypotheses, its memories.
-
-    Invariant: `bank.anchors` and `prompts` are complete before the first frame is tracked.
-    """
-
-    def __init__(self, prompts: dict[int, Prompt]) -> None:
-        self.prompts = prompts
-        self.seen: dict[int, Hypothesis] = {}
-        self.bank = Bank()
-        self.first = min(prompts)
-
-    def prompt(self, frame: int, encoded: Encoded, tracker: Tracker) -> None:
-        """Turn the prompt of a frame into a memory."""
-        hypothesis = tracker.condition(encoded, self.prompts[frame].mask)
-        self.seen[frame] = hypothesis
-        self.bank.anchors[frame] = tracker.remember(encoded, [hypothesis])[0]
+    min_effective_iou: float | None = None  # upstream SAM 3: 0.01; recall only frames above it
+    clear_around_anchors: int = 0  # upstream SAM 3: 7; forget this many frames before an anchor
 
 
 def propagate(
@@ -63,60 +63,97 @@ def propagate(
     Raises:
         DataError: Prompts that cannot be used; see `by_object`.
     """
-    objects = {id_: _Object(own) for id_, own in by_object(prompts, len(frames)).items()}
-    course = Course(len(frames), 1, tracker.span)
     source = EncodedFrames(tracker, frames)
-    for frame in sorted({prompt.frame for prompt in prompts}):
-        for item in objects.values():
-            if frame in item.prompts:
-                item.prompt(frame, source.early(frame), tracker)
-    size = prompts[0].mask.shape
-    order = range(min(item.first for item in objects.values()), len(frames))
+    prompted = condition(tracker, source, prompts, len(frames))
+    objects = {id_: _Object(own, config) for id_, own in prompted.items()}
+    course = Course(len(frames), 1, tracker.span)
+    height, width = prompts[0].mask.shape
     outbox: Outbox | None = None
-    for frame, encoded in source.walk(order):
+    for frame, encoded in source.walk(range(min(p.frame for p in prompts), len(frames))):
         started = {id_: item for id_, item in objects.items() if item.first <= frame}
-        answers = _track(tracker, frame, encoded, list(started.values()), course, config)
+        answers = _step(tracker, frame, encoded, list(started.values()), course)
         if outbox is not None:
-            yield outbox.open()
-        outbox = Outbox(
-            frame,
-            started,
-            [answer.logits for answer in answers],
-            [answer.presence for answer in answers],
-            [answer.iou for answer in answers],
-            (size[0], size[1]),
-        )
+            yield outbox.open()  # by now the device is busy with the next frame
+        outbox = Outbox(frame, started, answers, (height, width))
     if outbox is not None:
         yield outbox.open()
 
 
-def _track(
-    tracker: Tracker,
-    frame: int,
-    encoded: Encoded,
-    objects: Sequence[_Object],
-    course: Course,
-    config: Config,
+class _Object:
+    """One object under way.
+
+    Invariant: its anchors are complete before its first frame is tracked; of the tracked frames it
+    holds memories that a later frame can recall, no others.
+    """
+
+    def __init__(self, prompted: Prompted, config: Config) -> None:
+        self.first = prompted.first
+        self._prompted = prompted
+        self._config = config
+        self._tracked: dict[int, Memory] = {}  # recalled by distance
+        self._history = History()  # recalled by rank, under memory selection
+
+    def is_prompted(self, frame: int) -> bool:
+        """Whether the object has a mask of its own in a frame."""
+        return frame in self._prompted.prompts
+
+    def needs_decoding(self, frame: int) -> bool:
+        """Whether the decoder has to answer; the user's own mask always stands."""
+        prompt = self._prompted.prompts.get(frame)
+        return prompt is None or (self._config.redecode_anchors and not prompt.given)
+
+    def context(self, frame: int, course: Course) -> Context:
+        """What the object recalls in a frame."""
+        anchors = self._prompted.memories
+        if self._config.anchors == "past":
+            anchors = {a: memory for a, memory in anchors.items() if a <= frame}
+        chosen = closest(anchors, frame, course.span.anchors, self._config.keep_first_prompt)
+        if self._config.min_effective_iou is None:
+            return by_distance(anchors, self._tracked, frame, course, chosen)
+        return by_rank(anchors, self._history.recalled, frame, course, chosen)
+
+    def pass_prompt(self, frame: int) -> Hypothesis:
+        """Leave a prompted frame behind; its prompt as answer."""
+        near = self._config.clear_around_anchors
+        self._tracked = {f: m for f, m in self._tracked.items() if abs(frame - f) > near}
+        trusted = tuple(k for k in self._history.trusted if abs(frame - k.frame) > near)
+        self._history = History(trusted)
+        return self._prompted.answers.pop(frame)
+
+    def remember(self, frame: int, memory: Memory, answer: Hypothesis, course: Course) -> None:
+        """Take in a tracked frame, forget what is out of reach."""
+        least = self._config.min_effective_iou
+        if least is None:
+            self._tracked = forget({**self._tracked, frame: memory}, frame, course)
+            return
+        presence, iou = float(answer.presence), float(answer.iou)
+        passed = effective_iou(presence, iou) > least
+        self._history = self._history.then(Kept(frame, memory, presence), passed, course)
+
+
+def effective_iou(presence: float, iou: float) -> float:
+    """`(2 sigmoid(presence) - 1) * iou` (facebookresearch/sam3 99d02f2, sam3_tracker_base.py).
+
+    Args:
+        presence: Object score logit.
+        iou: Predicted IoU, 0..1.
+
+    Returns:
+        In [-1, 1]; negative where the object is thought absent.
+    """
+    return math.tanh(presence / 2) * iou  # 2 sigmoid(x) - 1 = tanh(x / 2)
+
+
+def _step(
+    tracker: Tracker, frame: int, encoded: Encoded, objects: Sequence[_Object], course: Course
 ) -> list[Hypothesis]:
-    """Hypotheses of all objects in one frame; decoded ones are remembered."""
-    open_ = [o for o in objects if frame not in o.prompts or _again(o.prompts[frame], config)]
-    contexts = [_context(o.bank, frame, course, config) for o in open_]
-    decoded = dict(zip(map(id, open_), tracker.decode(encoded, contexts), strict=True))
-    tracked = [o for o in open_ if frame not in o.prompts]
-    memories = tracker.remember(encoded, [decoded[id(o)] for o in tracked])
+    """Answers of all objects in one frame; what was tracked is remembered."""
+    decoding = [item for item in objects if item.needs_decoding(frame)]
+    contexts = [item.context(frame, course) for item in decoding]
+    decoded = dict(zip(decoding, tracker.decode(encoded, contexts), strict=True))
+    answers = {o: o.pass_prompt(frame) for o in objects if o.is_prompted(frame)} | decoded
+    tracked = [item for item in decoding if not item.is_prompted(frame)]
+    memories = tracker.remember(encoded, [decoded[item] for item in tracked])
     for item, memory in zip(tracked, memories, strict=True):
-        item.bank.add(frame, memory, course)
-    return [decoded[id(o)] if id(o) in decoded else o.seen.pop(frame) for o in objects]
-
-
-def _again(prompt: Prompt, config: Config) -> bool:
-    """Whether a prompted frame is decoded nevertheless; the user's mask always stands."""
-    return config.redecode_anchors and not prompt.given
-
-
-def _context(bank: Bank, frame: int, course: Course, config: Config) -> Context:
-    anchors = bank.anchors
-    if config.anchors == "past":
-        anchors = {a: m for a, m in anchors.items() if a <= frame}
-    chosen = closest(anchors, frame, course.span.anchors, config.keep_first_prompt)
-    return Bank(anchors, bank.tracked).by_distance(frame, course, chosen)
+        item.remember(frame, memory, decoded[item], course)
+    return [answers[item] for item in objects]

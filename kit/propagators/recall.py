@@ -1,11 +1,12 @@
 """Which memories a frame recalls: by their distance in time, or by rank among the trusted ones.
 
-Frames are counted along the direction of travel (+1 forward, -1 backward); anchors are the prompted
-frames. Nothing here knows models: a `Span` says how far memory reaches.
+Distances are counted along the direction of travel; anchors are the memories of prompted frames,
+by frame, ascending. Nothing here knows models: a `Span` says how far memory reaches.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from kit.trackers.base import Context, Memory, Recall, Span
 
@@ -40,7 +41,7 @@ class Course:
 
 
 def closest(
-    anchors: Mapping[int, Memory], frame: int, most: int | None, keep_first: bool
+    anchors: Mapping[int, Memory], frame: int, most: int | None, keep_first: bool = False
 ) -> list[int]:
     """Anchors whose spatial memory is attended to, in the order in which it is concatenated.
 
@@ -48,10 +49,10 @@ def closest(
     else the nearest before, the nearest at or after, then the nearest of the rest.
 
     Args:
-        anchors: By frame, ascending.
+        anchors: Anchors of one object.
         frame: The present frame.
         most: The limit; None is no limit.
-        keep_first: The first anchor is always among them.
+        keep_first: The first anchor always is among them.
     """
     if most is None or len(anchors) <= most:
         return list(anchors)
@@ -62,58 +63,133 @@ def closest(
     return list(dict.fromkeys([*first, *before[-1:], *after[:1], *rest]))[:most]
 
 
-@dataclass
-class Bank:
-    """Memories of one object.
+def anchor_pointers(
+    anchors: Mapping[int, Memory], frame: int, course: Course, chosen: Sequence[int]
+) -> list[Recall]:
+    """Pointers of the anchors, those still to come left out where the model wants it so."""
+    candidates = anchors if course.span.far_pointers else chosen
+    recalls = [Recall(anchors[a], course.distance(frame, a)) for a in candidates]
+    return [r for r in recalls if r.position >= 0 or not course.span.past_pointers]
 
-    Invariant: it holds the anchors, and no tracked frame that a later one could not recall.
+
+def by_distance(
+    anchors: Mapping[int, Memory],
+    tracked: Mapping[int, Memory],
+    frame: int,
+    course: Course,
+    chosen: Sequence[int],
+) -> Context:
+    """What both libraries attend to.
+
+    All chosen anchors; of the last `Span.recent` frames those tracked, or anchored and not chosen.
+    Pointers of the anchors, then of the frames before, nearest first
+    (`SAM2Base._prepare_memory_conditioned_features`; `_gather_memory_frame_outputs` and
+    `_get_object_pointers` of `modeling_sam3_tracker_video.py`).
+
+    Args:
+        anchors: Anchors of one object.
+        tracked: Its other memories by frame; see `forget`.
+        frame: The present frame.
+        course: Way through the video.
+        chosen: Frames of the anchors to attend to, from `closest`.
+    """
+    nearby = {**{a: m for a, m in anchors.items() if a not in chosen}, **tracked}
+    pointing = tracked if course.span.far_pointers else nearby
+    spatial = [Recall(anchors[a], 0) for a in chosen]
+    for age in range(course.span.recent, 0, -1):
+        if (memory := nearby.get(frame - age * course.step)) is not None:
+            spatial.append(Recall(memory, age))
+    pointers = anchor_pointers(anchors, frame, course, chosen)
+    for age in range(1, course.pointers):
+        if (memory := pointing.get(frame - age * course.step)) is not None:
+            pointers.append(Recall(memory, age))
+    return Context(tuple(spatial), tuple(pointers), course.horizon)
+
+
+def forget(tracked: Mapping[int, Memory], frame: int, course: Course) -> dict[int, Memory]:
+    """The tracked memories without those that no frame after `frame` recalls by distance.
+
+    Out of reach of spatial attention a memory keeps its pointer only.
+    """
+    kept = {}
+    for other, memory in tracked.items():
+        age = course.distance(frame, other) + 1
+        if age <= course.span.recent:
+            kept[other] = memory
+        elif age <= course.horizon:
+            kept[other] = memory.without_place() if len(memory.spatial) else memory
+    return kept
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A tracked memory with its object score logit, on the host."""
+
+    frame: int
+    memory: Memory
+    presence: float
+
+    @cached_property
+    def pointer(self) -> "Kept":
+        """The same without spatial memory."""
+        if not len(self.memory.spatial):
+            return self
+        return Kept(self.frame, self.memory.without_place(), self.presence)
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Tracked memories of one pathway, recalled by rank.
+
+    Invariant: `trusted` holds no more than can be recalled, spatial memory only where it can be.
 
     Attributes:
-        anchors: Memories of prompted frames by frame, ascending.
-        tracked: Memories of the other frames by frame.
+        trusted: Those that passed a gate, oldest first.
+        last: That of the last frame if it was tracked, whether it passed or not.
     """
 
-    anchors: dict[int, Memory] = field(default_factory=dict)
-    tracked: dict[int, Memory] = field(default_factory=dict)
+    trusted: tuple[Kept, ...] = ()
+    last: Kept | None = None
 
-    def add(self, frame: int, memory: Memory, course: Course) -> None:
-        """Take in a tracked frame and forget what is out of reach for the next one."""
-        self.tracked[frame] = memory
-        for other in list(self.tracked):
-            age = course.distance(frame + course.step, other)
-            if age > max(course.span.recent, course.horizon):
-                del self.tracked[other]
-            elif age > course.span.recent:
-                self.tracked[other] = self.tracked[other].without_place()
+    @property
+    def recalled(self) -> tuple[Kept, ...]:
+        """The trusted ones and in any case the last frame, oldest first."""
+        if self.last is None or self.last in self.trusted[-1:]:
+            return self.trusted
+        return (*self.trusted, self.last)
 
-    def by_distance(self, frame: int, course: Course, chosen: Sequence[int]) -> Context:
-        """What both libraries attend to.
+    def then(self, kept: Kept, passed: bool, course: Course) -> "History":
+        """The history one tracked frame later."""
+        trusted = (*self.trusted, kept)[-course.horizon :] if passed else self.trusted
+        far = max(len(trusted) - course.span.recent, 0)
+        return History((*(k.pointer for k in trusted[:far]), *trusted[far:]), kept)
 
-        All chosen anchors; of the last `Span.recent` frames those tracked, or anchored and not
-        chosen. Pointers of the anchors, then of the frames before, nearest first
-        (`SAM2Base._prepare_memory_conditioned_features`; `_gather_memory_frame_outputs` and
-        `_get_object_pointers` of `modeling_sam3_tracker_video.py`).
-        """
-        span = course.span
-        others = {a: m for a, m in self.anchors.items() if a not in chosen}
-        nearby = {**others, **self.tracked}
-        spatial = [Recall(self.anchors[a], 0) for a in chosen]
-        for age in range(span.recent, 0, -1):
-            memory = nearby.get(frame - age * course.step)
-            spatial += [] if memory is None else [Recall(memory, age)]
-        pointers = self.anchor_pointers(frame, course, chosen)
-        pointing = self.tracked if span.far_pointers else nearby
-        for age in range(1, course.pointers):
-            memory = pointing.get(frame - age * course.step)
-            pointers += [] if memory is None else [Recall(memory, age)]
-        return Context(tuple(spatial), tuple(pointers), course.horizon)
 
-    def anchor_pointers(self, frame: int, course: Course, chosen: Sequence[int]) -> list[Recall]:
-        """Pointers of the anchors, those still to come left out where the model wants it so."""
-        anchors = self.anchors if course.span.far_pointers else chosen
-        distances = {a: course.distance(frame, a) for a in anchors}
-        return [
-            Recall(self.anchors[a], distance)
-            for a, distance in distances.items()
-            if distance >= 0 or not course.span.past_pointers
-        ]
+def by_rank(
+    anchors: Mapping[int, Memory],
+    recalled: Sequence[Kept],
+    frame: int,
+    course: Course,
+    chosen: Sequence[int],
+    oldest_pointer: bool = False,
+) -> Context:
+    """What SAM2Long and upstream SAM 3's memory selection attend to.
+
+    Temporal positions are ranks among the recalled memories, 1 the newest, and not distances.
+
+    Args:
+        anchors: Anchors of one object.
+        recalled: Its tracked memories, oldest first, from `History.recalled`.
+        frame: The present frame.
+        course: Way through the video.
+        chosen: Frames of the anchors to attend to, from `closest`.
+        oldest_pointer: Use the pointer of the oldest recalled memory too; both sources stop one
+            short of it.
+    """
+    near = recalled[-course.span.recent :]
+    spatial = [Recall(anchors[a], 0) for a in chosen]
+    spatial += [Recall(kept.memory, len(near) - i) for i, kept in enumerate(near)]
+    count = min(course.pointers - 1, len(recalled) - (not oldest_pointer))
+    pointers = anchor_pointers(anchors, frame, course, chosen)
+    pointers += [Recall(recalled[-rank].memory, rank) for rank in range(1, count + 1)]
+    return Context(tuple(spatial), tuple(pointers), course.horizon)

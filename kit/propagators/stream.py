@@ -4,11 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from kit.core.types import FrameSource, Image
-from kit.trackers.base import Encoded, FrameResult, Tracker
+from kit.trackers.base import Encoded, FrameResult, Hypothesis, Tracker
 
 
 class EncodedFrames:
@@ -57,9 +56,7 @@ class Outbox:
         self,
         frame: int,
         object_ids: Iterable[int],
-        logits: Sequence[Tensor],
-        presence: Sequence[Tensor],
-        iou: Sequence[Tensor],
+        answers: Sequence[Hypothesis],
         size: tuple[int, int],
     ) -> None:
         """Enlarge the masks and start the copy.
@@ -67,20 +64,20 @@ class Outbox:
         Args:
             frame: Index of the frame.
             object_ids: The N objects.
-            logits: Of each, float32 [1, 4h, 4w].
-            presence: Of each, float32 [].
-            iou: Of each, float32 [1].
+            answers: Of each, K = 1.
             size: (height, width) of the video.
         """
         self._frame = frame
         self._ids = tuple(object_ids)
         with torch.inference_mode():
-            masks = torch.stack(list(logits))
+            masks = torch.stack([answer.logits for answer in answers])
             if masks.shape[-2:] != size:
                 masks = functional.interpolate(
                     masks, size=size, mode="bilinear", align_corners=False
                 )
-            values = (masks[:, 0], torch.stack(list(presence)), torch.cat(list(iou)))
+            presence = torch.stack([answer.presence for answer in answers])
+            iou = torch.cat([answer.iou for answer in answers])
+            values = (masks[:, 0], presence, iou)
             self._copies = [value.to("cpu", non_blocking=True) for value in values]
             self._done = torch.cuda.Event() if masks.is_cuda else None  # type: ignore[no-untyped-call]
         if self._done is not None:

@@ -153,8 +153,9 @@ class Sam2Tracker:
     def _pointers(self, tokens: Tensor, presence: Tensor) -> Tensor:
         """Object pointers, [B, K, C], of mask tokens and presence logits [B, 1]."""
         present = (presence > 0).float()[:, None]
-        pointers: Tensor = present * self._model.obj_ptr_proj(tokens)
-        return pointers + (1 - present) * self._model.no_obj_ptr
+        shown: Tensor = present * self._model.obj_ptr_proj(tokens)
+        hidden: Tensor = (1 - present) * self._model.no_obj_ptr
+        return shown + hidden
 
     def _fuse(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> Tensor:
         """Memory features of hypotheses of one kind, bfloat16 [h*w, B, M]."""

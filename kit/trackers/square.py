@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image as PillowImage
 from torch import Tensor
-from torchvision.transforms.v2 import functional as resizing  # type: ignore[import-untyped]
+from torchvision.transforms.v2 import functional as resizing
 
 from kit.core.errors import DataError
 from kit.core.masks import Mask
