@@ -74,7 +74,9 @@ def draw(video, size, frames):
     width, height = size
     top = np.sqrt(0.16 * width * height / np.pi)
     radii = np.exp(rng.uniform(np.log(height / 55), np.log(top), OBJECTS))
-    centres = rng.uniform((0.15 * width, 0.15 * height), (0.85 * width, 0.85 * height), (OBJECTS, 2))
+    centres = rng.uniform(
+        (0.15 * width, 0.15 * height), (0.85 * width, 0.85 * height), (OBJECTS, 2)
+    )
     speed = rng.normal(0, 0.004 * width, (OBJECTS, 2))
     gaps = rng.integers(0, frames, (OBJECTS, 1)) + np.array([[0, frames // 8]])
     lost = rng.integers(0, frames, (OBJECTS, 1)) + np.array([[0, frames // 6]])
@@ -137,7 +139,11 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             write_set(root, size, args.videos, args.frames)
-            gt, pred, videos = root / "gt", root / "pred", sorted(os.listdir(root / "gt"))
+            gt, pred, videos = (
+                root / "gt",
+                root / "pred",
+                sorted(p.name for p in (root / "gt").iterdir()),
+            )
             ours = seconds(sys.executable, OURS, gt, pred, root / "meta.json", args.repeats)
             peer = seconds(args.peer_python, PEER, gt, pred, min(args.repeats, 2), *videos)
         scale = 1000 / (args.videos * (args.frames - 2))

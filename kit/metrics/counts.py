@@ -5,34 +5,23 @@ pixels a word (pixel x is bit x % 64 of word x // 64), and after the one pass ov
 words that hold something are touched, so that stray pixels far from an object cost nothing.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from kit.metrics.disks import Tolerances
+from kit.metrics.words import ALL, ONE, ZERO, block, jit, lowest, next_used, popcount, spread
 
 AREA_GT, AREA_PRED, INTERSECTION = 0, 1, 2
 BOUNDARY_GT, BOUNDARY_PRED = 3, 4
 MATCHED_GT, MATCHED_PRED = 5, 6  # at the standard tolerance
 MATCHED_GT_NEW, MATCHED_PRED_NEW = 7, 8  # at the tolerance that follows the object's area
 
-F = TypeVar("F", bound=Callable[..., Any])
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 
-jit: Callable[[F], F] = numba.njit(cache=True, nogil=True)
-lowered: Callable[[F], F] = intrinsic
-
-ONE = np.uint64(1)
-ZERO = np.uint64(0)
-ALL = ~ZERO
 NOWHERE = 1 << 40, -1  # first and last word of an empty row
 
 
@@ -109,69 +98,6 @@ def _rows_contiguous(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return labels if labels.strides[1] == 1 else np.ascontiguousarray(labels)
 
 
-@lowered
-def _equal64(typing: Any, labels: Any, y: Any, x: Any, value: Any) -> Any:
-    """Word whose bit i says `labels[y, x + i] == value`; rows must be contiguous."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        stride = cgutils.unpack_tuple(builder, array.strides)[0]
-        address = builder.add(builder.mul(args[1], stride), args[2])
-        vector = ir.VectorType(ir.IntType(8), 64)
-        pointer = builder.bitcast(builder.gep(array.data, [address]), vector.as_pointer())
-        value = builder.trunc(args[3], ir.IntType(8))
-        one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
-        index = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
-        splat = builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), index)
-        equal = builder.icmp_unsigned("==", builder.load(pointer, align=1), splat)
-        return builder.bitcast(equal, ir.IntType(64))
-
-    return types.uint64(labels, types.int64, types.int64, types.int64), codegen
-
-
-@lowered
-def _popcount(typing: Any, word: Any) -> Any:
-    """Number of set bits."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ctpop(args[0])
-
-    return types.int64(types.uint64), codegen
-
-
-@lowered
-def _lowest(typing: Any, word: Any) -> Any:
-    """Index of the lowest set bit of a word that has one."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.IntType(1)(1))
-
-    return types.int64(types.uint64), codegen
-
-
-@jit
-def _block(labels: NDArray[np.uint8], y: int, x: int, value: int) -> Any:
-    """As `_equal64`, but at the end of a row without reading over it; pixels beyond are 0."""
-    width = labels.shape[1]
-    if x + 64 <= width:
-        return _equal64(labels, y, x, value)
-    if width >= 64:
-        return _equal64(labels, y, width - 64, value) >> np.uint64(x + 64 - width)
-    word = ZERO
-    for i in range(width - x):
-        if labels[y, x + i] == value:
-            word |= ONE << np.uint64(i)
-    return word
-
-
-@jit
-def _next_used(labels: NDArray[np.uint8], y: int, x: int) -> int:
-    """First of x, x + 64, ... whose 64 pixels are not all 0, or the start of the last, short one."""
-    while x + 64 <= labels.shape[1] and _equal64(labels, y, x, 0) == ALL:
-        x += 64
-    return x
-
-
 @jit
 def _pack(
     labels: NDArray[np.uint8], index: Ints, planes: Words, spans: Ints, counts: Ints, column: int
@@ -188,23 +114,23 @@ def _pack(
         x = 0
         while True:
             if index[0] < 0:
-                x = _next_used(labels, y, x)
+                x = next_used(labels, y, x)
             if x >= width:
                 break
             rest = ALL if x + 64 <= width else (ONE << np.uint64(width - x)) - ONE
             if index[0] < 0:
-                rest &= ~_block(labels, y, x, 0)
+                rest &= ~block(labels, y, x, 0)
             while rest != ZERO:
-                label = labels[y, x + _lowest(rest)]
-                word = _block(labels, y, x, label) & rest
+                label = labels[y, x + lowest(rest)]
+                word = block(labels, y, x, label) & rest
                 rest ^= word
                 k, w = index[label], x >> 6
                 if k >= 0:
                     planes[k, y, w] = word
                     spans[k, y, 0], spans[k, y, 1] = min(spans[k, y, 0], w), w
-                    counts[k, column] += _popcount(word)
+                    counts[k, column] += popcount(word)
                 elif label > 0:
-                    strays += _popcount(word)
+                    strays += popcount(word)
             x += 64
     return strays
 
@@ -247,24 +173,8 @@ def _boundary(
                 blocks[y // 32 + 1, w + pad] = 1
                 found[listed, 0], found[listed, 1] = y, w + pad
                 listed += 1
-                pixels += _popcount(edge)
+                pixels += popcount(edge)
     return listed, pixels
-
-
-@jit
-def _spread(near: Any, far: Any, first: int, last: int) -> Any:
-    """OR of the 128 pixels (near, far) moved left by first .. last pixels, in 0 .. 63."""
-    if first > 0:
-        near = near >> np.uint64(first) | far << np.uint64(64 - first)
-        far >>= np.uint64(first)
-    left, length = last - first, 1
-    while left > 0:
-        step = min(length, left)
-        near |= near >> np.uint64(step) | far << np.uint64(64 - step)
-        far |= far >> np.uint64(step)
-        left -= step
-        length += step
-    return near
 
 
 @jit
@@ -279,7 +189,7 @@ def _reached(bits: Any, edges: Words, y: int, w: int, disk: Ints, rows: int) -> 
         for k in range(first >> 6, (last >> 6) + 1):
             near, far = edges[row, w + k], edges[row, w + k + 1]
             if near | far != ZERO:
-                rest &= ~_spread(near, far, max(first - 64 * k, 0), min(last - 64 * k, 63))
+                rest &= ~spread(near, far, max(first - 64 * k, 0), min(last - 64 * k, 63))
         if rest == ZERO:
             break
     return bits & ~rest
@@ -315,10 +225,10 @@ def _match(
             continue
         bits = edges[y, w]
         near = _reached(bits, other, y, w, disks[adaptive], rows[adaptive])
-        narrow += _popcount(near)
+        narrow += popcount(near)
         if adaptive != standard:  # the small disk lies within the standard one
             near |= _reached(bits & ~near, other, y, w, disks[standard], rows[standard])
-        wide += _popcount(near)
+        wide += popcount(near)
     return wide, narrow
 
 
@@ -328,7 +238,7 @@ def _intersection(planes: Words, spans: Ints) -> int:
     for y in range(planes.shape[1] - 1):
         start = max(spans[0, y, 0], spans[1, y, 0])
         for w in range(start, min(spans[0, y, 1], spans[1, y, 1]) + 1):
-            total += _popcount(planes[0, y, w] & planes[1, y, w])
+            total += popcount(planes[0, y, w] & planes[1, y, w])
     return total
 
 
@@ -368,11 +278,6 @@ def _count_object(
             edges[side, y, w] = ZERO
             blocks[side, y // 32 + 1, w] = 0
         _clear(planes[side], spans[side])
-
-
-LABELS = types.Array(types.uint8, 2, "A", readonly=True)
-INTS = tuple(types.Array(types.int64, n, "C") for n in range(5))
-WORDS = tuple(types.Array(types.uint64, n, "C") for n in range(5))
 
 
 @jit

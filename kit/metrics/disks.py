@@ -55,7 +55,7 @@ class Tolerances:
         return self.radii[standard], self.radii[adaptive]
 
     def table(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The disks for the kernel: int64[radii, rows, 3] padded with zeros, and int64[radii] rows."""
+        """The disks for the kernel: int64[radii, rows, 3] padded with 0, and int64[radii] rows."""
         disks = [disk(radius) for radius in self.radii]
         rows = np.array([len(one) for one in disks], dtype=np.int64)
         table = np.zeros((len(disks), int(rows.max()), 3), dtype=np.int64)

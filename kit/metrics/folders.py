@@ -3,7 +3,6 @@
 A listing is sorted, and errors are those that the file system would raise.
 """
 
-import functools
 import os
 import stat
 import zipfile
@@ -12,6 +11,7 @@ from typing import Protocol
 
 from kit.core.errors import SubmissionError
 
+Location = str | os.PathLike[str]
 MAX_ENTRIES = 5_000_000
 MAX_ENTRY_BYTES = 64 << 20  # an 8K mask without any compression takes half of it
 
@@ -35,7 +35,7 @@ class Folder(Protocol):
 class Directory:
     """A folder on disk."""
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: Location) -> None:
         self.root = str(root)
 
     def names(self, path: str = "") -> list[str]:
@@ -63,7 +63,7 @@ class Archive:
         SubmissionError: no ZIP, or an entry that is unsafe or cannot be unpacked as it stands.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: Location) -> None:
         try:
             self._zip = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
@@ -78,7 +78,7 @@ class Archive:
         for entry in entries:
             self._add(entry, path)
 
-    def _add(self, entry: zipfile.ZipInfo, path: str | os.PathLike[str]) -> None:
+    def _add(self, entry: zipfile.ZipInfo, path: Location) -> None:
         defect = _defect(entry)
         name = entry.filename.rstrip("/")
         if not defect and (name in self._files or (name in self._folders and not entry.is_dir())):
@@ -142,10 +142,10 @@ class Within:
     """A folder inside another one, as a root of its own."""
 
     def __init__(self, parent: Folder, path: str) -> None:
-        self._parent, self._path = parent, path
+        self._parent, self.path = parent, path
 
     def _inner(self, path: str) -> str:
-        return f"{self._path}/{path}" if path else self._path
+        return f"{self.path}/{path}" if path else self.path
 
     def names(self, path: str = "") -> list[str]:
         """Sorted names in a folder."""
@@ -164,7 +164,7 @@ class Within:
         return self._parent.read(self._inner(path))
 
 
-def open_folder(path: str | os.PathLike[str]) -> Folder:
+def open_folder(path: Location) -> Folder:
     """A directory as it is, anything else as a ZIP archive.
 
     Raises:
@@ -172,15 +172,3 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
         SubmissionError: a file that is no safe ZIP archive.
     """
     return Archive(path) if Path(path).is_file() else Directory(path)
-
-
-@functools.lru_cache(maxsize=4)
-def reopened(path: str, stamp: tuple[int, int]) -> Folder:
-    """`open_folder`, kept open: a worker reads the directory of a large archive once.
-
-    Args:
-        path: of a directory or a ZIP archive.
-        stamp: size and modification time, so that a file written anew is not taken for the old one.
-    """
-    del stamp
-    return open_folder(path)

@@ -86,11 +86,11 @@ def evaluate_video(
         tuple(fitted(png.decode(data), shape) for data in pair)
         for pair in zip(ground_truth[1:-1], predictions[1:-1], strict=True)
     )
-    return [summarise(rows) for rows in count_video(pairs, objects)]
+    return [summarise(rows) for rows in count_video(pairs, objects)[0]]
 
 
 def fitted(labels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Labels as numpy assigns them to a frame of `shape`: a single row, column or pixel is repeated.
+    """Labels as numpy assigns them to a frame: a single row, column or pixel is repeated.
 
     Raises:
         ValueError: any other size.
@@ -100,22 +100,23 @@ def fitted(labels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
 
 def count_video(
     pairs: Iterable[tuple[NDArray[np.uint8], ...]], objects: Sequence[int]
-) -> list[NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], list[int]]:
     """Count all objects in the evaluated frames, holding one frame at a time.
 
     Args:
-        pairs: ground truth and predicted labels, uint8[H, W] each, of one size.
+        pairs: ground truth and predicted labels, uint8[H, W] each, of one size; at least one.
         objects: ids to count.
 
     Returns:
-        int64[n, 9] per object.
+        int64[objects, n, 9], and per frame the predicted pixels whose label is no object's.
     """
     counter: counts.Counter | None = None
-    frames = []
+    frames, strays = [], []
     for gt, pred in pairs:
         counter = counter or counts.Counter(gt.shape, objects, disks.adaptive(gt.shape))
         frames.append(counter.count(gt, pred))
-    return list(np.stack(frames, axis=1)) if frames else []
+        strays.append(counter.strays)
+    return np.stack(frames, axis=1), strays
 
 
 def missing() -> ObjectResult:

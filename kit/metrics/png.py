@@ -1,36 +1,33 @@
 """PNG bytes to labels, as the organisers' scorer reads them.
 
 What `PIL.Image.open(...).convert("P")` returns is the truth, odd conversions and errors included.
-The files that masks normally are stored in take a faster way to the same labels; whatever is unusual
-or damaged in any respect goes to Pillow.
+The files in which masks normally come take a faster way to the same labels; whatever is unusual or
+damaged in any respect goes to Pillow.
 """
 
 import io
 import struct
 import zlib
-from collections.abc import Callable
-from typing import Any, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kit.metrics.words import jit
+
+
+def _inflate_slowly(data: memoryview, size: int) -> bytearray:
+    """Inflate to at most `size` bytes; zlib.error for damaged or too much data."""
+    content = zlib.decompressobj().decompress(data, size + 1)
+    if len(content) > size:
+        raise zlib.error("more data than declared")
+    return bytearray(content)
+
+
 try:  # many times as fast as zlib
     from deflate import DeflateError, zlib_decompress
 except ImportError:
-    DeflateError = zlib.error
-
-    def zlib_decompress(data: memoryview, size: int) -> bytearray:
-        """Inflate to at most `size` bytes, as the function of `deflate`."""
-        content = zlib.decompressobj().decompress(data, size + 1)
-        if len(content) > size:
-            raise zlib.error("more data than declared")
-        return bytearray(content)
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-jit: Callable[[F], F] = numba.njit(cache=True, nogil=True)
+    DeflateError, zlib_decompress = zlib.error, _inflate_slowly
 
 START = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
 END = b"\0\0\0\0IEND\xaeB`\x82"

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from kit.metrics import counts, mosev2
+from kit.metrics.folders import Location
 from kit.metrics.objects import SCORE_KEYS, Measures, ObjectResult
-
-Path_ = str | os.PathLike[str]
 
 
 def percent(value: float | None) -> float:
@@ -54,7 +53,14 @@ def _rounded(measures: Measures) -> dict[str, float | None]:
     return rounded
 
 
-def score(gt: Path_, pred: Path_, meta: Path_, output: Path_) -> mosev2.Evaluation:
+def score(
+    gt: Location,
+    pred: Location,
+    meta: Location,
+    output: Location,
+    workers: int = 1,
+    progress: bool = False,
+) -> mosev2.Evaluation:
     """Score a set and write `scores.txt`, `metrics.json`, `raw.json` and `curves.json`.
 
     Args:
@@ -62,6 +68,8 @@ def score(gt: Path_, pred: Path_, meta: Path_, output: Path_) -> mosev2.Evaluati
         pred: folder or ZIP archive of predictions.
         meta: the organisers' meta file.
         output: folder, made if missing.
+        workers: processes, see `kit.metrics.mosev2.evaluate_set`.
+        progress: show a bar of videos.
 
     Returns:
         What was written, with counts per frame.
@@ -70,7 +78,7 @@ def score(gt: Path_, pred: Path_, meta: Path_, output: Path_) -> mosev2.Evaluati
         Exception: as `kit.metrics.mosev2.evaluate`.
     """
     start = time.time()
-    result = mosev2.evaluate_set(gt, pred, meta)
+    result = mosev2.evaluate_set(gt, pred, meta, workers, progress)
     objects = {key: value.measures for key, value in result.objects.items()}
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
