@@ -148,6 +148,8 @@ DEFECTS = [
     ("beyond", put("cat/00005.png", png(1)), {"frame-extra"}, HARMLESS),
     ("last-missing", without("cat/00004"), {"frame-unscored"}, HARMLESS),
     ("lone-wrapper", under("out"), {"lone-wrapper"}, HARMLESS),
+    ("lone-wrapper-hidden", then(under("out"), zeros(".DS_Store")), {"lone-wrapper", "junk"},
+     HARMLESS),
     # --- layouts that score zero ---
     ("wrapper-and-team", then(under("out"), put("team.json", json.dumps(TEAM).encode())),
      {"wrapper"}, ZERO),
@@ -239,6 +241,16 @@ def flip_byte(path: Path) -> Path:
     return patched(path, change)
 
 
+def rename_locally(path: Path) -> Path:
+    """One name in the table, another beside the data: unpackers disagree."""
+
+    def change(data: bytearray) -> None:
+        at = data.find(FRAME.encode())
+        data[at : at + len(FRAME)] = b"cat/00009.png"
+
+    return patched(path, change)
+
+
 def declare_count(path: Path) -> Path:
     def change(data: bytearray) -> None:  # ZIP64 end of directory that declares 2**40 entries
         end = data.rfind(b"PK\5\6")
@@ -272,6 +284,7 @@ ARCHIVES = [
     (cut, {"not-an-archive"}),
     (lambda path: patched(path, bytearray.clear), {"not-an-archive"}),
     (flip_byte, {"unreadable-entry"}),
+    (rename_locally, {"unreadable-entry"}),
     (declare_count, {"too-many-entries"}),
 ]  # fmt: skip
 
@@ -322,6 +335,14 @@ def test_many_files_of_one_kind_are_one_finding(tmp_path):
     (finding,) = check(write_folder(tree, tmp_path / "sub"), META).findings
     assert (finding.code, finding.count, finding.where) == ("colour", 5, "cat/00000.png")
     assert "(and 4 more)" in str(finding)
+
+
+def test_workers_do_not_change_the_report(tmp_path):
+    change = then(put(FRAME, png(9)), without("cat/00001"), put("dog/00001.png", b""), MAC)
+    path = write_zip(change(good()), tmp_path / "sub")
+    alone = check(path, META)
+    assert check(path, META, workers=2) == alone
+    assert len(alone.findings) == 4
 
 
 def test_frame_names_come_from_meta(tmp_path):

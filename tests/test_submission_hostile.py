@@ -68,7 +68,7 @@ def test_damaged_pictures_are_seen_as_pillow_sees_them(flips):
         assert (picture.mode, picture.strangers) == (mode, wanted - {0, 1})
 
 
-def raw_png(rows: bytes, depth: int = 8, colour: int = 3, interlace: int = 0) -> bytes:
+def raw_png(rows: bytes, depth: int = 8, colour: int = 3, width: int = W) -> bytes:
     """A PNG made by hand from filtered rows."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -76,7 +76,7 @@ def raw_png(rows: bytes, depth: int = 8, colour: int = 3, interlace: int = 0) ->
             struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
         )
 
-    head = struct.pack(">2L5B", W, H, depth, colour, 0, 0, interlace)
+    head = struct.pack(">2L5B", width, H, depth, colour, 0, 0, 0)
     body = chunk(b"IDAT", zlib.compress(rows))
     palette = chunk(b"PLTE", bytes(768)) if colour == 3 else b""
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + palette + body + chunk(b"IEND", b"")
@@ -102,12 +102,28 @@ def test_ways_of_storing_labels(data, labels):
     assert pictures.look(data, (H, W), frozenset(labels)).strangers == set()
 
 
+def test_one_bit_in_a_byte_of_its_own():
+    """Here a row of packed bits is as long as a row of bytes."""
+    data = raw_png(b"\0\x80" * H, depth=1, width=1)
+    assert by_pillow(data)[0] == {1}
+    assert pictures.look(data, (H, 1), frozenset()).strangers == {1}
+
+
+def test_pictures_of_another_size_are_not_decoded(monkeypatch):
+    assert pictures.look(png(9), (H, W), frozenset({0})).strangers == {9}
+    assert pictures.look(png(9), (W, H), frozenset({0})).strangers == set()
+    monkeypatch.setattr("kit.submission.rules.MAX_PIXELS", H * W - 1)
+    assert pictures.look(png(9), None, frozenset({0})).strangers == set()
+
+
 def test_zlib_does_what_libdeflate_does(monkeypatch):
     monkeypatch.setattr(pictures, "_libdeflate", None)
     look = pictures.look.__wrapped__
     assert look(png(1, 5), (H, W), frozenset({0, 1})).strangers == {5}
     bomb = raw_png(bytes(10 * H * (W + 1)))  # more rows than declared: never inflated whole
     assert look(bomb, (H, W), frozenset({0})).strangers == set()
+    with pytest.raises(pictures.NotAPicture, match="truncated"):
+        look(raw_png(bytes(W)), (H, W), frozenset({0}))
 
 
 def test_huge_pictures_are_not_decoded():

@@ -18,7 +18,7 @@ COMPANION = ("README.txt", b"This file keeps a single video folder from passing 
 
 
 @contextmanager
-def checked(output: Path, meta: Mapping[str, Any]) -> Iterator[StoredZip]:
+def checked(output: Path, meta: Mapping[str, Any], workers: int = 1) -> Iterator[StoredZip]:
     """Open an archive for writing; reveal it as `output` only if the server would score it.
 
     Raises:
@@ -30,7 +30,7 @@ def checked(output: Path, meta: Mapping[str, Any]) -> Iterator[StoredZip]:
         yield archive
         archive.finish()
         stream.flush()
-        report = check(Path(stream.name), meta)
+        report = check(Path(stream.name), meta, workers)
         if not report.ok:
             raise SubmissionError(f"{output} was not written:\n{report}")
     for finding in report.findings:

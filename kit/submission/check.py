@@ -8,7 +8,10 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +60,13 @@ class Report:
         return "\n".join([*map(str, self.findings), total])
 
 
-def check(source: Path, meta: Mapping[str, Any]) -> Report:
+def check(source: Path, meta: Mapping[str, Any], workers: int = 1) -> Report:
     """Report what the server would stumble over.
 
     Args:
         source: folder or ZIP archive of a submission.
         meta: the split's meta, see `kit.submission.expected.videos`.
+        workers: processes that look at pictures; the report does not depend on it.
 
     Raises:
         DataError: if meta cannot be used.
@@ -72,7 +76,11 @@ def check(source: Path, meta: Mapping[str, Any]) -> Report:
     videos = expected.videos(meta)
     try:
         with open_source(source) as tree:
-            _check_tree(tree, videos, findings)
+            found = _check_names(tree, videos, findings)
+            if workers == 1 and found is not None:
+                _check_videos(tree, videos, found, findings)
+        if workers > 1 and found is not None:
+            _check_shares(source, videos, workers, findings)
     except Broken as broken:
         findings.add(broken.code, source.name, str(broken))
     return Report(findings.sorted())
@@ -89,6 +97,11 @@ class _Findings:
         self._first.setdefault((code, group), (where, detail))
         self._count[code, group] += 1
 
+    def merge(self, other: "_Findings") -> None:
+        """Take over the findings on other videos."""
+        self._first |= other._first
+        self._count += other._count
+
     def sorted(self) -> list[Finding]:
         rows = []
         for (code, group), (where, detail) in self._first.items():
@@ -102,17 +115,43 @@ class _Findings:
         return sorted(rows, key=lambda row: (row.severity.rank, row.where, row.code))
 
 
-def _check_tree(tree: Source, videos: Mapping[str, Video], findings: _Findings) -> None:
-    usable = _check_entries(tree.entries, findings)
-    found = layout.find(usable, videos)
+def _check_names(tree: Source, videos: Mapping[str, Video], findings: _Findings) -> Layout | None:
+    """Everything but the videos' files; None where those must not be read."""
+    found = layout.find(_check_entries(tree.entries, findings), videos)
     _check_layout(found, videos, findings)
     _check_others(tree, found, videos, findings)
     total = sum(entry.size for entry in tree.entries)
-    if total > MAX_TOTAL_BYTES:
-        findings.add("too-large", "archive", f"{total:,} bytes in all, limit {MAX_TOTAL_BYTES:,}")
-        return
+    if total <= MAX_TOTAL_BYTES:
+        return found
+    findings.add("too-large", "archive", f"{total:,} bytes in all, limit {MAX_TOTAL_BYTES:,}")
+    return None
+
+
+def _check_videos(
+    tree: Source, videos: Mapping[str, Video], found: Layout, findings: _Findings
+) -> None:
     for name, files in found.files.items():
-        _check_video(tree, videos[name], files, findings)
+        if name in videos:
+            _check_video(tree, videos[name], files, findings)
+
+
+def _check_shares(
+    source: Path, videos: Mapping[str, Video], workers: int, findings: _Findings
+) -> None:
+    """The videos' files, by several processes that each open the source for themselves."""
+    shares = [list(videos)[start::workers] for start in range(workers)]
+    # Spawned, not forked: the caller may have threads or a CUDA context.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for share in pool.map(_check_share, repeat(source), repeat(videos), shares):
+            findings.merge(share)
+
+
+def _check_share(source: Path, videos: Mapping[str, Video], names: list[str]) -> _Findings:
+    findings = _Findings()
+    with open_source(source) as tree:
+        found = layout.find(_check_entries(tree.entries, _Findings()), videos)
+        _check_videos(tree, {name: videos[name] for name in names}, found, findings)
+    return findings
 
 
 def _check_entries(entries: list[Entry], findings: _Findings) -> list[Entry]:
@@ -232,6 +271,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help="folder or ZIP archive of a submission")
     parser.add_argument("--meta", type=Path, required=True, help="meta JSON of the split")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--workers", type=int, default=1, help="processes that read pictures")
     parser.add_argument("--repair", type=Path, metavar="OUT.zip", help="write a mended copy")
     parser.add_argument(
         "--fill", choices=["empty", "nearest"], help="with --repair: make up missing frames"
@@ -241,7 +281,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the report, and mend if asked; 0 when nothing worse than harmless is left, else 1."""
     meta = expected.load_meta(args.meta)
-    report = check(args.source, meta)
+    report = check(args.source, meta, args.workers)
     sys.stdout.write((report.as_json() if args.json else str(report)) + "\n")
     if args.repair is None:
         return 0 if report.ok else 1

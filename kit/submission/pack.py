@@ -41,7 +41,11 @@ class Manifest:
 
 
 def pack(
-    masks: Mapping[str, Path], meta: Mapping[str, Any], output: Path, team_file: Path | None = None
+    masks: Mapping[str, Path],
+    meta: Mapping[str, Any],
+    output: Path,
+    team_file: Path | None = None,
+    workers: int = 1,
 ) -> Manifest:
     """Write `output` and `<output stem>.manifest.json` beside it.
 
@@ -54,6 +58,7 @@ def pack(
         meta: the split's meta, see `kit.submission.expected.videos`.
         output: the archive.
         team_file: team information, placed at the root as `team.json`.
+        workers: processes that look at the pictures packed.
 
     Raises:
         DataError: if meta cannot be used.
@@ -63,7 +68,7 @@ def pack(
     _refuse_other_videos(masks.keys(), expected.videos(meta).keys())
     companions = _companions(team_file, len(masks))
     archive.warn_of_size(forecast(masks))
-    with archive.checked(output, meta) as packing:
+    with archive.checked(output, meta, workers) as packing:
         for name, data in companions:
             packing.add(name, data)
         packed = {video: _copy(packing, video, masks[video]) for video in sorted(masks)}
@@ -141,13 +146,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--meta", type=Path, required=True, help="meta JSON of the split")
     parser.add_argument("--output", type=Path, required=True, help="the archive to write")
+    parser.add_argument("--workers", type=int, default=1, help="processes that read pictures")
     parser.add_argument("--team", type=Path, help="team.json for the archive's root")
 
 
 def run(args: argparse.Namespace) -> int:
     """Pack and print the manifest's first line; always 0, errors are raised."""
     meta = expected.load_meta(args.meta)
-    manifest = pack(by_video(args.masks, set(expected.videos(meta))), meta, args.output, args.team)
+    manifest = pack(
+        by_video(args.masks, set(expected.videos(meta))), meta, args.output, args.team, args.workers
+    )
     sys.stdout.write(f"{manifest.sha256}  {args.output}  {manifest.bytes:,} bytes\n")
     return 0
 

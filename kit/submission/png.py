@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from kit.submission import rules
 
@@ -91,7 +91,7 @@ def _look_fast(
 
 
 def _stream(data: bytes) -> bytes | None:
-    """The compressed pixels, or None where a chunk is damaged or changes the values' meaning."""
+    """The compressed pixels, or None where another chunk is damaged."""
     parts, at = [], 8
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
@@ -101,7 +101,7 @@ def _stream(data: bytes) -> bytes | None:
             parts.append(data[at + 8 : end])
         elif kind == b"IEND":
             return b"".join(parts)
-        elif kind == b"tRNS" or zlib.crc32(data[at + 4 : end]).to_bytes(4) != data[end : end + 4]:
+        elif zlib.crc32(data[at + 4 : end]).to_bytes(4) != data[end : end + 4]:
             return None
         at = end + 4
     return None
@@ -157,6 +157,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
             Image.open(io.BytesIO(data), formats=_FORMATS) as image,
         ):
             yield image
+    except UnidentifiedImageError as error:  # its text holds an address in memory
+        raise NotAPicture(type(error).__name__) from error
     except _UNREADABLE as error:
         raise NotAPicture(f"{type(error).__name__}: {error}") from error
 
