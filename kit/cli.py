@@ -11,6 +11,7 @@ from kit.core.errors import KitError
 STAGES = (
     "draw",
     "frames",
+    "meta",
     "candidates",
     "features",
     "manifest",

@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from kit.core.errors import ConfigError
 
 FAMILIES = ("detectors", "embedders", "selectors", "trackers", "propagators")
+VERSIONED = (*FAMILIES, "stages", "data", "metrics")  # packages whose modules carry a `VERSION`
 _HERE = Path(__file__).parent
 
 
@@ -80,8 +81,8 @@ def suggestion(key: str, known: Iterable[str]) -> str:
 
 
 def _check(family: str, method: str) -> None:
-    if family not in FAMILIES:
-        raise ConfigError(f"no family `{family}`.{suggestion(family, FAMILIES)}")
+    if family not in VERSIONED:
+        raise ConfigError(f"no family `{family}`.{suggestion(family, VERSIONED)}")
     if method not in names(family):
         raise ConfigError(f"{family}: no method `{method}`.{suggestion(method, names(family))}")
 

@@ -30,7 +30,7 @@ def read_image(path: Path) -> Image:
     """
     with _opened(path) as image:
         _load(image, path)
-        return np.asarray(image.convert("RGB"))
+        return np.array(image.convert("RGB"))  # a copy: torch warns of read-only arrays
 
 
 def probe_image(path: Path) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kit.core import artifacts
 from kit.core.files import sha256
+from kit.data import layout
 from kit.submission import pack
 
 VERSION = 1
@@ -19,25 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=Path, required=True, help="folder of indices")
     parser.add_argument("--anchors", type=Path, required=True, help="folder of anchors")
     parser.add_argument("--masks", type=Path, required=True, help="folder of masks")
-    parser.add_argument("--videos", nargs="+", required=True, help="names of the videos")
+    parser.add_argument("--meta", type=Path, required=True, help="meta file of the split")
     parser.add_argument("--team", type=Path, help="team.json to lie at the archive's root")
     parser.add_argument("--output", type=Path, required=True, help="archive to write (.zip)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Pack all videos."""
-    entries = {}
-    for name in args.videos:
+    meta = {"videos": layout.read_meta(args.meta)}
+    masks = {name: args.masks / f"{name}.zip" for name in meta["videos"]}
+    for name, path in masks.items():
         video = artifacts.read_video(args.frames / f"{name}.json")
         made_of = {"video": video.digest, "anchors": sha256(args.anchors / f"{name}.json")}
-        artifacts.read_masks(args.masks / f"{name}.zip", made_of)
-        entries[name] = {
-            "length": len(video.frames),
-            "height": video.height,
-            "width": video.width,
-            "objects": [o.id for o in video.objects],
-            "frames": list(video.frames),
-        }
-    masks = {name: args.masks / f"{name}.zip" for name in args.videos}
-    manifest = pack.pack(masks, {"videos": entries}, args.output, args.team)
+        artifacts.read_masks(path, made_of)
+    manifest = pack.pack(masks, meta, args.output, args.team)
     print(f"{args.output}: {len(masks)} videos, {manifest.bytes / 1e6:.1f} MB, {manifest.sha256}")

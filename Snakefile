@@ -1,0 +1,49 @@
+"""From frames to a scored, validated MOSEv2 submission.
+
+frames -> candidates -> features -> anchors -> masks -> scores -> results, submission, report
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+if (
+    not workflow.config_settings.configfiles
+):  # else the two files would be merged silently
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/mine.smk"
+include: "rules/track.smk"
+include: "rules/evaluate.smk"
+include: "rules/submit.smk"
+include: "rules/report.smk"
+
+
+# Every file of every layer is a target: Snakemake does not rebuild a missing file while what was
+# made from it still lies there, and a failed job would leave older results to be taken for new.
+rule all:
+    message:
+        "all files are there"
+    default_target: True
+    input:
+        mined(),
+        tracked(),
+        scored(),
+        packed(),
+        REPORT,
+
+
+onsuccess:
+    shell("tail -n +1 {WORK}/results/*/scores.txt 2>/dev/null || true")
+    print(f"report: {REPORT}\narchives: {WORK}/submission/")
+
+
+onerror:
+    print(
+        "Some jobs failed; their logs are named above. Everything finished is kept: mend the"
+    )
+    print("cause and run the same command again.")

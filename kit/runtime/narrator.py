@@ -1,0 +1,66 @@
+"""A run told in one line a job: what starts, how far it is, how long it may take, what failed.
+
+Snakemake's own ten lines a job still go to its log file. Attached by rules/common.smk to the
+handler that writes to the screen; knows the records by their `event` name alone.
+"""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+_TOLD = {"job_info", "progress", "job_error"}
+_UNTOLD = {"job_started", "job_finished", "shellcmd", "resources_info"}
+_NOISE = ("Select jobs to execute", "RuleException:\n", "Updating checkpoint dependencies")
+LOG_LINES = 12
+
+
+class Narrator(logging.Formatter):
+    """Formats the records of one run; everything it does not know goes to the handler's own."""
+
+    def __init__(self, own: logging.Formatter) -> None:
+        super().__init__()
+        self._own = own
+        self._start = time.monotonic()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line for a record; empty where there is nothing to say."""
+        event = str(getattr(record, "event", None) or "")
+        fields: dict[str, Any] = record.__dict__
+        if event in _UNTOLD or (not event and record.getMessage().startswith(_NOISE)):
+            return ""
+        if event not in _TOLD or (event == "job_info" and not fields.get("rule_msg")):
+            return self._own.format(record)
+        told = {"job_info": _started, "progress": self._progress, "job_error": _failed}
+        return told[event](fields)
+
+    def _progress(self, fields: dict[str, Any]) -> str:
+        done, total = fields["done"], fields["total"]
+        elapsed = time.monotonic() - self._start
+        left = elapsed / done * (total - done) if done else 0.0
+        return f"{_clock()}  {done} of {total} jobs done, about {_duration(left)} left"
+
+
+def _started(fields: dict[str, Any]) -> str:
+    return f"{_clock()}  > {fields['rule_msg']}"
+
+
+def _failed(fields: dict[str, Any]) -> str:
+    lines = [f"{_clock()}  FAILED {fields.get('rule_msg') or fields['rule_name']}"]
+    for log in map(Path, fields.get("log") or []):
+        if log.is_file():
+            last = log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
+            lines += [f"    {line}" for line in last]
+        lines.append(f"    log: {log}")
+    return "\n".join(lines)
+
+
+def _clock() -> str:
+    return time.strftime("%H:%M:%S")
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

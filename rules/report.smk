@@ -1,0 +1,31 @@
+"""One page that shows what every recipe did.
+
+REQUIRES everything before it
+MAKES    {WORK}/report/SPLIT.html
+"""
+
+REPORT = f"{WORK}/report/{config['split']}.html"
+
+
+rule report:
+    """Write the report: table, strips of frames, anchors with their reasons."""
+    message:
+        "report"
+    input:
+        mined(),
+        tracked(),
+        scored(),
+    output:
+        REPORT,
+    log:
+        f"{WORK}/logs/report.log",
+    benchmark:
+        f"{WORK}/benchmarks/report.tsv"
+    params:
+        work=WORK,
+        split=config["split"],
+        recipes=canonical_json({name: recipe.path for name, recipe in RECIPES.items()}),
+        videos=VIDEOS,
+        version=version("report"),
+    shell:
+        "{PYTHON:q} -m kit report --work {params.work:q} --split {params.split:q} --recipes {params.recipes:q} --videos {params.videos:q} --output {output:q} > {log:q} 2>&1"
