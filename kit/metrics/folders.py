@@ -83,15 +83,16 @@ class Archive:
         name = entry.filename.rstrip("/")
         if not defect and (name in self._files or (name in self._folders and not entry.is_dir())):
             defect = "is there twice"
+        if not defect and any(parent in self._files for parent in _parents(name)):
+            defect = "lies in a file"
         if defect:
             raise SubmissionError(f"{path}: entry {entry.filename!r} {defect}.")
         if entry.is_dir():
             self._folders.setdefault(name, set())
         else:
             self._files[name] = entry
-        while name:
-            parent, _, last = name.rpartition("/")
-            self._folders.setdefault(parent, set()).add(last)
+        for parent in _parents(name):
+            self._folders.setdefault(parent, set()).add(name[len(parent) :].lstrip("/"))
             name = parent
 
     def names(self, path: str = "") -> list[str]:
@@ -122,6 +123,12 @@ class Archive:
             raise SubmissionError(
                 f"{self._zip.filename}: cannot unpack {path} ({error})."
             ) from error
+
+
+def _parents(name: str) -> list[str]:
+    """Folders that hold an entry, the innermost first and the root ("") last."""
+    parts = name.split("/")
+    return ["/".join(parts[:n]) for n in range(len(parts) - 1, -1, -1)]
 
 
 def _defect(entry: zipfile.ZipInfo) -> str | None:
