@@ -1,9 +1,12 @@
 """The report: what it must say, and that nothing from outside can break it or slip in stale."""
 
+import argparse
 import html.parser
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,11 @@ from kit.core.errors import ArtifactError
 from kit.core.files import sha256
 from kit.core.types import Anchor, Rejected, Selection, Video
 from kit.data import scenes, synthetic
+from kit.report import choice, markup, pictures
+from kit.stages import report as stage
+
+# The bindings of pycocotools are older than numpy 2 and warn when a mask is decoded.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 FIRST, MINED = "first.greedy", "sam3.dinov3.top3.greedy"
 RECIPES = {"prompted once": FIRST, "prompted again": MINED}
@@ -106,3 +114,254 @@ def report(work: Path, output: Path, names: list[str], **options: object) -> str
     recipes = json.dumps(RECIPES)
     call("report", work=work, split="demo", recipes=recipes, videos=names, output=output, **options)
     return output.read_text()
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two videos of two objects, with ground truth and scores; nobody may change it."""
+    folder = tmp_path_factory.mktemp("split")
+    build(folder / "work", folder / "data", ["a_0", "b_1"], scored=True)
+    return folder / "work"
+
+
+@pytest.fixture
+def own(split: Path, tmp_path: Path) -> Path:
+    """A copy of the split to be spoiled."""
+    return Path(shutil.copytree(split, tmp_path / "work"))
+
+
+class Reader(html.parser.HTMLParser):
+    """Holds every start tag against its end tag and keeps what attributes and text say."""
+
+    VOID = ("meta", "!doctype")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data + "\n"
+
+    def values(self, *keys: str) -> list[str]:
+        return [value for _, key, value in self.attributes if key in keys]
+
+
+# --- what the page says ---------------------------------------------------------------------------
+
+
+def test_the_page_says_everything(split: Path, tmp_path: Path) -> None:
+    page = report(split, tmp_path / "page.html", ["a_0", "b_1"])
+    seen = Reader(page)
+    results = [json.loads((split / f"results/{r}/results.json").read_text()) for r in RECIPES]
+    for result in results:  # all seven numbers of both recipes
+        for value in result["scores"].values():
+            assert f"{value * 100:.2f}" in seen.text
+    first, second = (round(result["scores"]["J&F_new"] * 100, 2) for result in results)
+    assert f"+{second - first:.2f}" in seen.text
+    for words in ("prompted once", MINED, "given", "anchor 0.91", "rank 5 of 13 frames", "0.830"):
+        assert words in seen.text
+    assert "2 × neighbour of …, which is more similar" in seen.text
+    assert "All 4 objects are shown." in seen.text
+    pictures = [v for v in seen.values("href") if v.startswith("data:image/jpeg;base64,")]
+    assert len(pictures) == 4 * 8
+    uses = [v for tag, key, v in seen.attributes if (tag, key) == ("use", "href")]
+    assert len(uses) == 2 * len(pictures)  # a frame is stored once for both recipes
+    assert sum(v == "shot anchor" for v in seen.values("class")) == 4 * 2
+    assert sum(v == "shot given" for v in seen.values("class")) == 4 * 2
+
+
+def test_every_picture_is_told_in_words(split: Path, tmp_path: Path) -> None:
+    page = report(split, tmp_path / "page.html", ["a_0"])
+    pictures = page.count('role="img"')
+    assert pictures == 1 + 2 * 2 * (8 + 1)  # the differences; 2 objects, 2 recipes, a line below
+    assert len(re.findall(r'role="img"[^>]*><title>[^<]{10,}</title>', page)) == pictures
+
+
+def test_frames_that_went_wrong_are_called_by_name(split: Path, tmp_path: Path) -> None:
+    seen = Reader(report(split, tmp_path / "page.html", ["a_0", "b_1"]))
+    assert "missed" in seen.text  # the masks of the fixture are empty on the eleventh frame
+
+
+def test_differences_order_the_objects(split: Path, tmp_path: Path) -> None:
+    page = report(split, tmp_path / "page.html", ["a_0", "b_1"])
+    gains = re.findall(r'<h3>.*?class="change[^"]*">([^<]+)<', page)
+    values = [float(gain.replace("\N{MINUS SIGN}", "-").replace("±", "")) for gain in gains]
+    assert len(values) == 4
+    assert values == sorted(values)
+
+
+def test_the_recipe_that_mines_nothing_is_the_one_compared_with(
+    split: Path, tmp_path: Path
+) -> None:
+    swapped = json.dumps(dict(reversed(RECIPES.items())))
+    target = tmp_path / "page.html"
+    call("report", work=split, split="demo", recipes=swapped, videos=["a_0"], output=target)
+    assert "differences to prompted once" in Reader(target.read_text()).text
+
+
+def test_without_ground_truth_it_says_so(own: Path, tmp_path: Path) -> None:
+    shutil.rmtree(own / "scores")
+    shutil.rmtree(own / "results")
+    seen = Reader(report(own, tmp_path / "page.html", ["a_0", "b_1"]))
+    assert "No ground truth, hence no scores." in seen.text
+    assert "data.ground_truth" in seen.text
+    assert "predicted IoU" in seen.text
+    assert "missed" not in seen.text
+
+
+def test_one_recipe_has_nothing_to_be_compared_with(split: Path, tmp_path: Path) -> None:
+    recipes, target = json.dumps({"alone": FIRST}), tmp_path / "page.html"
+    call("report", work=split, split="demo", recipes=recipes, videos=["a_0"], output=target)
+    seen = Reader(target.read_text())
+    assert "difference" not in seen.text
+    assert "No recipe of this page mines anchors." in seen.text
+    assert "lowest scores come first" in seen.text
+
+
+# --- what it must never do ------------------------------------------------------------------------
+
+
+def test_it_asks_nothing_of_any_network(split: Path, tmp_path: Path) -> None:
+    page = report(split, tmp_path / "page.html", ["a_0", "b_1"])
+    seen = Reader(page)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", page.replace("data:image/jpeg", ""))
+    for target in seen.values("href", "src", "xlink:href"):
+        assert target.startswith(("#", "data:image/")), target
+    inner = {v.removeprefix("#") for v in seen.values("href") if v.startswith("#")}
+    ids = seen.values("id")
+    assert inner <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_same_artifacts_same_bytes(split: Path, tmp_path: Path) -> None:
+    names = ["a_0", "b_1"]
+    first = report(split, tmp_path / "one.html", names)
+    assert first == report(split, tmp_path / "two.html", names[::-1])
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    name = "<script>alert('x')<&script>\"0"
+    build(tmp_path / "work", tmp_path / "data", [name], scored=True)
+    page = report(tmp_path / "work", tmp_path / "page.html", [name])
+    seen = Reader(page)
+    assert name in seen.text
+    assert page.count("<script>") == 1
+    assert "<b>& more</b>" in seen.text  # a reason edited by hand
+
+
+def test_strips_are_bounded_and_the_rest_is_named(split: Path, tmp_path: Path) -> None:
+    page = report(split, tmp_path / "page.html", ["a_0", "b_1"], strips=1)
+    seen = Reader(page)
+    assert page.count("<article") == 1
+    assert "1 of 4 objects are shown" in seen.text
+    assert "--strips 4" in seen.text
+    assert page.count("<tbody>") >= 4  # the tables still know every object
+    assert len(page) < 200_000
+
+
+# --- stale ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "with_", "message"),
+    [
+        # an edited decision: the masks were not made from it
+        (f"anchors/{MINED.rpartition('.')[0]}/a_0.json", b"\n", "made from anchors"),
+        # masks made anew: the scores are of others
+        (f"masks/{MINED}/a_0.zip", None, "made from masks"),
+        # scores half gone
+        (f"scores/{MINED}/a_0.json", b"", "no such file"),
+        # an index made anew
+        ("frames/a_0.json", b"digest", "made from video"),
+        # published numbers of an older run
+        ("results/prompted once/results.json", b"results", "other numbers for a_0_1"),
+    ],
+)
+def test_nothing_stale_is_shown(
+    own: Path, tmp_path: Path, spoiled: str, with_: bytes | None, message: str
+) -> None:
+    path = own / spoiled
+    if with_ is None:  # the same masks, one more pixel contested
+        video = artifacts.read_video(own / "frames/a_0.json")
+        track(own, MINED, video, by=2)
+    elif with_ == b"":
+        path.unlink()
+    elif with_ == b"digest":
+        path.write_text(re.sub(r'"digest": "\w{4}', '"digest": "0000', path.read_text()))
+    elif with_ == b"results":
+        path.write_text(re.sub(r'"J": 0\.\d+', '"J": 0.5', path.read_text()))
+    else:
+        path.write_bytes(path.read_bytes() + with_)
+    arguments = ["report", "--work", own, "--split", "demo", "--recipes", json.dumps(RECIPES)]
+    target = tmp_path / "page.html"
+    parser = argparse.ArgumentParser()
+    stage.add_arguments(parser)
+    parsed = parser.parse_args(
+        [*map(str, arguments[1:]), "--videos", "a_0", "--output", str(target)]
+    )
+    with pytest.raises(ArtifactError, match=message):
+        stage.run(parsed)
+    assert not target.exists()
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("length", "given", "anchors", "worst", "expected"),
+    [
+        (29, 0, [], None, [0, 4, 8, 12, 15, 19, 23, 27]),  # the last frame is never scored
+        (29, 0, [4, 20], None, [0, 4, 8, 12, 16, 20, 24, 27]),
+        (29, 0, [], 28, [0, 4, 9, 14, 18, 22, 27, 28]),  # unless it went worst
+        (29, 20, [], None, [20, 21, 22, 23, 24, 25, 26, 27]),  # an object that comes late
+        (4, 0, [], None, [0, 1, 2]),
+        (1, 0, [], None, [0]),
+    ],
+)
+def test_frames_of_a_strip(
+    length: int, given: int, anchors: list[int], worst: int | None, expected: list[int]
+) -> None:
+    mined = [(i, Anchor(str(i), 1, "", 0.5, None, "")) for i in anchors]
+    curve = [0.1 if i == worst else None for i in range(length)]
+    chosen = choice.frames(length, given, mined, [curve], 8)
+    assert chosen == expected
+
+
+def test_an_outline_keeps_a_single_pixel_and_bounds_noise() -> None:
+    dot = np.zeros((1080, 1920), bool)
+    dot[500, 900] = True
+    assert pictures.outline(dot, pictures.scale_of(dot.shape)) == "M150.1,83.4Z"
+    noise = np.random.default_rng(0).random((540, 960)) > 0.5
+    assert 0 < len(pictures.outline(noise, pictures.scale_of(noise.shape))) <= pictures.LONGEST
+    assert pictures.outline(np.zeros((9, 9), bool), 1.0) == ""
+
+
+def test_an_outline_goes_around_holes() -> None:
+    ring = np.zeros((20, 20), bool)
+    ring[2:18, 2:18] = True
+    ring[8:12, 8:12] = False
+    assert pictures.outline(ring, 1.0).count("M") == 2
+
+
+def test_markup_escapes_what_is_not_markup() -> None:
+    made = markup.element("p", "<", markup.Html("<b>"), ["&", None, 3], title='"', class_="k")
+    assert made == '<p title="&quot;" class="k">&lt;<b>&amp;3</p>'
+
+
+def test_no_model_library_is_loaded() -> None:
+    code = "import sys, kit.stages.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

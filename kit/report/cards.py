@@ -8,6 +8,8 @@ from kit.report.content import MAIN, Card, Row, Shot
 from kit.report.markup import Html, element
 from kit.report.pictures import colour
 
+MISSED, FALSE_ALARM = "missed", "false alarm"
+
 
 def card(content: Card, place: int) -> Html:
     """One object.
@@ -58,31 +60,41 @@ def _key(place: int, shot: Shot) -> str:
 def _row(content: Card, row: Row, place: int) -> Html:
     """Facts and pictures of one recipe, and the line below them."""
     shots = [_shot(content, row, number, place) for number in range(len(content.shots))]
-    return element("div", _facts(content, row), shots, _line(content, row), class_="strip")
+    parts = _facts(content, row), shots, _line(content, row), _reasons(content, row)
+    return element("div", parts, class_="strip")
+
+
+def _reasons(content: Card, row: Row) -> Html | None:
+    """Why the anchors of the strip were chosen; the table further down has all of them."""
+    chosen = [a for a in content.entry.outcomes[row.recipe].anchors if a.frame in row.anchors]
+    if not chosen:
+        return None
+    items = [
+        element("li", element("b", a.frame), f" {a.score:.3f}, ", a.reason, class_="reason")
+        for a in chosen
+    ]
+    return element("ul", items, class_="reasons", aria_label="Anchors")
 
 
 def _facts(content: Card, row: Row) -> Html:
-    outcome = content.entry.outcomes[row.recipe]
-    absent = f"absent on {outcome.absent} of {content.entry.frames} frames"
+    """The numbers of one recipe, beside its pictures."""
+    outcome, seen = content.entry.outcomes[row.recipe], row.timeline.predicted
     if outcome.scores is None:
-        sure = tables.number(outcome.confidence)
-        numbers = [element("span", element("b", sure), " predicted IoU")]
+        main, name, details = outcome.confidence, "predicted IoU", []
     else:
-        numbers = [
-            element("span", element("b", tables.number(outcome.scores[MAIN])), " J&Ḟ"),
-            *(_small(key, outcome.scores[key]) for key in ("J", "F_new")),
-            *(_small(key, outcome.scores[key]) for key in _WHEN),
+        main, name = outcome.scores[MAIN], "J&Ḟ"
+        details = [
+            element("span", tables.HEADS[key], " ", tables.number(outcome.scores[key]))
+            for key in ("J", "F_new", "disappear_J&F_new", "reappear_J&F_new")
         ]
     return element(
-        "div", element("h4", row.recipe), numbers, element("span", absent), class_="facts"
+        "div",
+        element("h4", row.recipe),
+        element("p", element("b", tables.number(main)), f" {name}"),
+        element("p", details, class_="details") if details else None,
+        element("p", f"mask on {sum(seen)}/{len(seen)} frames"),
+        class_="facts",
     )
-
-
-_WHEN = ("disappear_J&F_new", "reappear_J&F_new")
-
-
-def _small(key: str, value: float | None) -> Html:
-    return element("span", tables.number(value), " ", tables.HEADS[key], class_="quiet")
 
 
 def _shot(content: Card, row: Row, number: int, place: int) -> Html:
@@ -92,8 +104,7 @@ def _shot(content: Card, row: Row, number: int, place: int) -> Html:
     anchor, mask = row.anchors.get(shot.frame), row.outlines[number]
     given = shot.index == content.given
     paths = [
-        element("path", class_="halo", d=mask),
-        element("path", class_="mask", d=mask),
+        [element("path", class_=kind, d=mask) for kind in ("halo", "mask")] if mask else None,
         element("path", class_="truth", d=shot.truth) if shot.truth and not given else None,
         element("path", class_="mined", d=anchor) if anchor else None,
     ]
@@ -120,7 +131,9 @@ def _caption(content: Card, row: Row, number: int) -> list[Html]:
         notes.append(element("span", "given", class_="tag given"))
     elif found is not None:
         notes.append(element("span", f"anchor {found.score:.2f}", class_="tag anchor"))
-    notes.append(element("span", _state(content, row, number), class_="state"))
+    state = _state(content, row, number)
+    wrong = state in (MISSED, FALSE_ALARM)
+    notes.append(element("span", state, class_="state wrong" if wrong else "state"))
     return notes
 
 
@@ -136,9 +149,9 @@ def _state(content: Card, row: Row, number: int) -> str:
     if shot.index == content.given:
         return ""
     if shot.truth == "":
-        return "false alarm" if row.outlines[number] else "rightly absent"
+        return FALSE_ALARM if row.outlines[number] else "rightly absent"
     if not row.outlines[number]:
-        return "missed" if shot.truth else "absent"
+        return MISSED if shot.truth else "absent"
     return "" if value is None else f"J {value:.1f}"
 
 
@@ -167,6 +180,6 @@ def _line(content: Card, row: Row) -> Html:
     if row.timeline.truth is not None:
         alt += f", in truth there on {sum(row.timeline.truth)}"
     line = curves.time_line(row.timeline, length, content.given, row.ticks, frames.values(), alt)
-    names = ["J" if scored else "IoU?", "predicted", "truth" if scored else None]
+    names = ["J" if scored else "pred. IoU", "predicted", "truth" if scored else None]
     labels = element("div", [element("span", n) for n in names if n], class_="lanes")
     return element("div", labels, line, class_="course")

@@ -79,15 +79,16 @@ def _tick(index: int, top: int, bottom: int, kind: str) -> Html:
 
 def gains(values: Sequence[float], alt: str) -> Html:
     """Differences of all objects, ascending, as bars around a zero line."""
-    reach = max([abs(value) for value in values] + [1.0])
     ordered = sorted(values)
+    top, bottom = max(ordered[-1], 1.0), min(ordered[0], -1.0)
+    hair = (top - bottom) / 200  # that a difference of nothing can still be seen
     bars = [
         element(
             "rect",
             x=f"{place + 0.1:g}",
             y=f"{min(0.0, -value):.2f}",
             width=0.8,
-            height=f"{max(abs(value), reach / 200):.2f}",
+            height=f"{max(abs(value), hair):.2f}",
             class_="better" if value > 0 else "worse",
         )
         for place, value in enumerate(ordered)
@@ -99,6 +100,7 @@ def gains(values: Sequence[float], alt: str) -> Html:
         element("path", class_="zero", d=f"M0,0H{len(values)}"),
         class_="gains",
         role="img",
-        viewBox=f"0 {-reach:.2f} {len(values)} {2 * reach:.2f}",
+        viewBox=f"0 {-top:.2f} {len(values)} {top - bottom:.2f}",
         preserveAspectRatio="none",
+        style=f"max-width:{2 * len(values)}rem",
     )

@@ -89,9 +89,11 @@ def _scored(overview: Overview) -> list[Html | None]:
 
 
 def _key_of_measures() -> Html:
-    rows = [(tables.HEADS[key], meaning) for key, meaning in tables.MEANINGS.items()]
-    text = [[element("b", head), " ", meaning, "; "] for head, meaning in rows]
-    return element("p", text, class_="quiet")
+    items = [
+        element("div", element("dt", tables.HEADS[key]), element("dd", meaning))
+        for key, meaning in tables.MEANINGS.items()
+    ]
+    return element("dl", items, class_="meanings quiet")
 
 
 def _gains(overview: Overview) -> Html | None:
@@ -133,7 +135,11 @@ def _unscored(overview: Overview) -> list[Html]:
 def _strips(overview: Overview) -> Html:
     return join(
         element("h2", "Objects in pictures", id="strips"),
-        element("p", _order(overview), " ", _left_out(overview)),
+        element(
+            "p",
+            f"{_order(overview)} {_left_out(overview)} A strip shows the given frame, the most "
+            "similar anchors, the frame that went worst, and others evenly spread.",
+        ),
         _key(bool(overview.totals)),
     )
 
@@ -154,9 +160,9 @@ def _left_out(overview: Overview) -> str:
     if shown == everything:
         return f"All {everything} objects are shown."
     return (
-        f"{shown} of {everything} objects are shown, those that tell most; {everything - shown} are "
-        f"left out. To see all, run the report stage with --strips {everything}; to see some, name "
-        "their videos with --videos."
+        f"{shown} of {everything} objects are shown, those that tell most; {everything - shown} "
+        f"are left out. To see all, run the report stage with --strips {everything}; to see some, "
+        "name their videos with --videos."
     )
 
 

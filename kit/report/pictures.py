@@ -8,6 +8,7 @@ import io
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from kit.core import masks
@@ -16,7 +17,8 @@ from kit.core.types import Image
 
 SIDE = 320  # pixels of the longer side: twice what a screen of usual width shows
 QUALITY = 78
-LONGEST = 6000  # characters of one outline; only masks that are all crumbs would need more
+TOLERANCE = 0.35  # pixels of the picture by which an outline may be off
+LONGEST = 4000  # characters of one outline; only masks that are all crumbs would need more
 
 
 def scale_of(shape: tuple[int, int]) -> float:
@@ -38,15 +40,19 @@ def outline(mask: Mask, scale: float) -> str:
     """SVG path around a mask, holes included, in pixels of the picture.
 
     Taken from the whole mask and simplified afterwards, so that an object of a few pixels remains
-    as a dot. Where a mask is all crumbs the path gets coarser until it is short enough.
+    as a dot. A mask that is all crumbs is halved until its path is short enough.
     """
-    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    path = ""
-    for tolerance in (0.35, 0.7, 1.4, 2.8, 5.6, 11.2):  # pixels of the picture
-        path = _path([_points(contour, scale, tolerance) for contour in found])
-        if len(path) <= LONGEST:
-            break
-    return path
+    shrunk = mask.astype(np.uint8)
+    while True:
+        found, _ = cv2.findContours(shrunk, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        if len(found) <= LONGEST // 6:  # "M1,1Z" is the least that a crumb takes
+            zoom = scale * np.array(mask.shape[::-1]) / shrunk.shape[::-1]
+            path = "".join(_subpath(contour, zoom) for contour in found)
+            if len(path) <= LONGEST:
+                return path
+        height, width = (max(1, side // 2) for side in shrunk.shape)
+        halved = cv2.resize(shrunk * 255, (width, height), interpolation=cv2.INTER_AREA)
+        shrunk = (halved >= 128).astype(np.uint8)
 
 
 def colour(object_id: int) -> str:
@@ -56,17 +62,8 @@ def colour(object_id: int) -> str:
     return "#" + "".join(f"{round(value):02x}" for value in bright)
 
 
-def _points(contour: np.ndarray, scale: float, tolerance: float) -> tuple[tuple[float, float], ...]:
-    """Corners of one contour; on a grid when coarse, so that crumbs fall together."""
-    corners = cv2.approxPolyDP(contour, tolerance / scale, closed=True)[:, 0] * scale
-    if tolerance > 0.5:
-        corners = np.round(corners / tolerance) * tolerance
-    rounded = [(round(float(x), 1), round(float(y), 1)) for x, y in corners]
-    return tuple(dict.fromkeys(rounded))
-
-
-def _path(contours: list[tuple[tuple[float, float], ...]]) -> str:
-    return "".join(
-        "M" + " ".join(f"{x:g},{y:g}" for x, y in points) + "Z"
-        for points in dict.fromkeys(contours)
-    )
+def _subpath(contour: NDArray[np.int32], zoom: NDArray[np.float64]) -> str:
+    """One closed line; `contour` runs through the centres of pixels, `zoom` is by (x, y)."""
+    corners = cv2.approxPolyDP(contour, TOLERANCE / zoom.mean(), closed=True)[:, 0]
+    points = np.round((corners + 0.5) * zoom, 1).tolist()
+    return "M" + " ".join(f"{x:g},{y:g}" for x, y in points) + "Z"

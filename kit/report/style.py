@@ -34,9 +34,11 @@ thead th{font-size:.86em;color:var(--quiet);font-weight:600;border-bottom-color:
 vertical-align:bottom}
 tbody th{font-weight:600;max-width:22rem}
 th small{display:block}
-.n{text-align:right;white-space:nowrap}
+.n{text-align:right;white-space:nowrap;padding-right:1.4rem}
 .results td.n,.results th.n{padding:.45rem .7rem;min-width:5.2rem}
 .results .change{display:block;font-size:.86em}
+.meanings{display:flex;flex-wrap:wrap;gap:.1rem 1.4rem;margin:.4rem 0;max-width:60rem}
+.meanings div{display:flex;gap:.4rem}.meanings dt{font-weight:600}.meanings dd{margin:0}
 .best{background:var(--best)}
 .change.up{color:var(--better)}.change.down{color:var(--worse)}.change.same{color:var(--quiet)}
 .audit{width:100%}.audit ul{margin:0;padding:0;list-style:none}
@@ -55,13 +57,16 @@ article:target{border-color:var(--accent)}
 .swatch{width:.85rem;height:.85rem;border-radius:3px;background:var(--hue);
 border:1px solid var(--quiet)}
 .store{position:absolute;width:0;height:0}
-.strip{display:grid;grid-template-columns:8.6rem repeat(var(--shots),minmax(6.2rem,1fr));
+.strip{display:grid;grid-template-columns:9.4rem repeat(var(--shots),minmax(6.2rem,1fr));
 gap:.35rem .4rem;margin:0 0 1.1rem}
 .strip:last-child{margin-bottom:.2rem}
-.facts{display:flex;flex-direction:column;font-size:.82rem;line-height:1.35;padding-right:.4rem}
-.facts b{font-size:1.1rem}.facts h4+span{color:inherit}.facts>span{color:var(--quiet)}
+.facts{font-size:.78rem;line-height:1.3;padding-right:.4rem;color:var(--quiet)}
+.facts p{margin:0}.facts h4,.facts b{color:var(--ink)}.facts b{font-size:1.1rem}
+.facts .details{display:grid;grid-template-columns:1fr 1fr;gap:0 .5rem;white-space:nowrap;
+font-size:.72rem}
+sub{line-height:0}
 .shot{margin:0;min-width:0}
-.shot svg{display:block;width:100%;height:auto;border-radius:4px;background:#000}
+.shot svg{display:block;width:100%;height:auto;border-radius:4px}
 .shot.given svg{box-shadow:0 0 0 2px var(--accent)}
 .shot.anchor svg{box-shadow:0 0 0 2px var(--anchor)}
 .shot path,.key path{fill:none;stroke-linejoin:round;stroke-linecap:round;
@@ -74,10 +79,12 @@ path.truth{stroke:#fff;stroke-width:1.2;stroke-dasharray:3 2.4}
 path.mined{stroke:#ffb020;stroke-width:1.5;stroke-dasharray:1 3}
 figcaption{display:flex;flex-wrap:wrap;gap:0 .45rem;font-size:.75rem;line-height:1.35;
 margin-top:.2rem;color:var(--quiet)}
-.wide figcaption{font-size:.86rem;justify-content:space-between}
+.wide figcaption{font-size:.86rem;gap:0 1.2rem}
 .tag{font-weight:600}.tag.given{color:var(--accent)}.tag.anchor{color:var(--anchor)}
-.state{margin-left:auto;color:var(--ink)}
-.course{grid-column:1/-1;display:grid;grid-template-columns:8.6rem 1fr;gap:.4rem}
+.state{margin-left:auto;color:var(--ink)}.state.wrong{color:var(--worse);font-weight:600}
+.course{grid-column:1/-1;display:grid;grid-template-columns:9.4rem 1fr;gap:.4rem}
+.reasons{grid-column:2/-1;margin:.1rem 0 0;padding:0;list-style:none;display:flex;flex-wrap:wrap;
+gap:0 1.4rem;font-size:.75rem;color:var(--quiet)}.reasons b{color:var(--anchor)}
 .lanes{font-size:.66rem;line-height:10px;color:var(--quiet);text-align:right;
 display:flex;flex-direction:column}
 .lanes span:first-child{line-height:26px;margin-bottom:1px}

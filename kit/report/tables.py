@@ -117,7 +117,7 @@ def audit(overview: Overview) -> Html:
 
 
 def _decisions(overview: Overview, entry: Entry) -> list[tuple[list[str], Outcome]]:
-    """Decisions that differ: recipes that mine alike share one; those that mine nothing have none."""
+    """Recipes that mine alike share a decision; those that mine nothing have none."""
     shared: dict[str, list[str]] = {}
     for recipe in overview.recipes:
         shared.setdefault(recipe.mining, []).append(recipe.name)
@@ -161,7 +161,7 @@ def _counts(rejected: Mapping[str, int]) -> Html | str:
 
 
 def presence(overview: Overview) -> Html:
-    """Per recipe: how often the tracker held an object to be absent, and who claimed whose pixels."""
+    """How often each recipe held an object to be absent, and how much was claimed twice."""
     columns = [
         element("th", text, scope="col", class_=kind)
         for text, kind in (

@@ -58,6 +58,9 @@ def run(args: argparse.Namespace) -> None:
           f"{size / 1e6:.1f} MB")  # fmt: skip
 
 
+Curve = list[float | None]
+
+
 @dataclass(frozen=True)
 class Found:
     """What one recipe left of one video.
@@ -109,22 +112,22 @@ class Work:
         given = video.index(target.first_frame)
         marks = {a.frame: a for o in entry.outcomes.values() for a in o.anchors}
         pairs = [(video.index(frame), anchor) for frame, anchor in marks.items()]
-        indices = choice.frames(len(video.frames), given, pairs, SHOTS)
+        found = {recipe: self._found(recipe, video) for recipe in self.recipes}
+        curves = {recipe: _curve(video, found[recipe], target.id) for recipe in self.recipes}
+        indices = choice.frames(len(video.frames), given, pairs, curves.values(), SHOTS)
         sampled = choice.samples(len(video.frames), SAMPLES)
         scale = pictures.scale_of(video.shape)
         truth = {i: _mask(video, i, target.id) for i in indices} if self.scored else {}
         there = [bool(_mask(video, i, target.id).any()) for i in sampled] if self.scored else None
         shots = [_shot(video, i, truth.get(i), scale) for i in indices]
         view = _View(video, target.id, indices, sampled, there, scale)
-        rows = [self._row(recipe, entry, view) for recipe in self.recipes]
+        rows = [self._row(recipe, entry, view, curves[recipe]) for recipe in self.recipes]
         height, width = (max(1, round(side * scale)) for side in video.shape)
         return Card(entry, given, (height, width), shots, rows)
 
-    def _row(self, recipe: Recipe, entry: Entry, view: "_View") -> Row:
-        video, object_id = view.video, view.object_id
-        found = self._found(recipe, video)
+    def _row(self, recipe: Recipe, entry: Entry, view: "_View", curve: Curve) -> Row:
+        video = view.video
         outlines, there = _predicted(self._path("masks", recipe, video.name, "zip"), view)
-        curve = _curve(found, view)
         anchors = entry.outcomes[recipe.name].anchors
         return Row(
             recipe=recipe.name,
@@ -244,17 +247,19 @@ def _decoded(path: Path, frame: str, data: bytes) -> masks.LabelMap:
         raise ArtifactError(f"{path}: {frame}.png: {error}. {files.rebuild_hint(path)}") from None
 
 
-def _curve(found: Found, view: _View) -> dict[int, float | None]:
-    """J by frame index, else the predicted IoU where the object was held present."""
-    curve: dict[int, float | None] = dict.fromkeys(range(len(view.video.frames)))
-    places = {frame: index for index, frame in enumerate(view.video.frames)}
-    if found.scores is not None:
-        values = found.scores["objects"][str(view.object_id)]["J"]
-        known = zip(found.scores["frames"], values, strict=True)
+def _curve(video: Video, found: Found, object_id: int) -> Curve:
+    """J on every frame, else the predicted IoU where the object was held present."""
+    curve: Curve = [None] * len(video.frames)
+    places = {frame: index for index, frame in enumerate(video.frames)}
+    if found.scores is None:
+        for frame, state in found.notes["objects"][str(object_id)].items():
+            curve[places[frame]] = state["iou"] if state["presence"] > 0 else 0.0
     else:
-        states = found.notes["objects"][str(view.object_id)]
-        known = ((f, s["iou"] if s["presence"] > 0 else 0.0) for f, s in states.items())
-    return curve | {places[frame]: value for frame, value in known}
+        values = found.scores["objects"][str(object_id)]["J"]
+        # A video of fewer than three frames is not scored frame by frame.
+        for frame, value in zip(found.scores["frames"], values, strict=False):
+            curve[places[frame]] = value
+    return curve
 
 
 def _outline_of(anchor: Anchor, view: _View) -> str:
