@@ -182,9 +182,11 @@ DEFECTS = [
     ("one-bit", put(FRAME, png(1, mode="1")), {"one-bit"}, WRONG),
     ("zero-255", put(FRAME, png(255)), {"zero-255"}, WRONG),
     ("label-of-another-video", put(FRAME, png(3)), {"label"}, WRONG),
+    ("255-and-others", put(FRAME, png(255, 9)), {"label"}, WRONG),
     ("label-below", put("dog/00001.png", png(1)), {"label"}, WRONG),
     ("jpeg", put(FRAME, png(1, mode="L", format="JPEG")), {"not-png"}, WRONG),
     ("turned", put(FRAME, png(1, size=(W, H))), {"size"}, FATAL),
+    ("narrower", put(FRAME, png(1, size=(H, W - 1))), {"size"}, FATAL),
     ("one-row", put(FRAME, png(1, size=(1, W))), {"size-broadcast"}, WRONG),
     ("one-pixel", put(FRAME, png(1, size=(1, 1))), {"size-broadcast"}, WRONG),
     ("cut-short", put(FRAME, TRUNCATED), {"unreadable"}, FATAL),
@@ -293,6 +295,7 @@ ARCHIVES = [
 def test_archive_defect(spoil, expected, tmp_path):
     report = check(spoil(write_zip(good(), tmp_path / "sub")), META)
     assert codes(report) == expected
+    assert len(report.findings) == len(expected)
     assert not report.ok
 
 
@@ -308,6 +311,12 @@ def test_a_bomb_is_never_inflated(tmp_path, monkeypatch):
             archive.writestr(name, data if name != FRAME else bytes(3 << 20))
     monkeypatch.setattr(rules, "MAX_ENTRY_BYTES", 1 << 20)
     monkeypatch.setattr(zipfile.ZipExtFile, "read", _bounded_read(zipfile.ZipExtFile.read))
+    assert codes(check(path, META)) == {"too-large"}
+
+
+def test_archives_that_claim_too_much_are_not_read(tmp_path, monkeypatch):
+    path = write_zip(good() | {FRAME: b"no picture"}, tmp_path / "sub")
+    monkeypatch.setattr("kit.submission.check.MAX_TOTAL_BYTES", 10)
     assert codes(check(path, META)) == {"too-large"}
 
 
@@ -327,7 +336,9 @@ def test_links_in_a_folder_are_reported_and_not_followed(tmp_path):
     (root / FRAME).unlink()
     (root / FRAME).symlink_to(secret)
     os.mkfifo(root / "cat" / "pipe.png")  # opening it would wait for ever
-    assert codes(check(root, META)) == {"not-a-file", "frame-name"}
+    report = check(root, META)
+    assert codes(report) == {"not-a-file", "frame-name"}
+    assert sum(finding.count for finding in report.findings) == 3
 
 
 def test_many_files_of_one_kind_are_one_finding(tmp_path):

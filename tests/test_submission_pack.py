@@ -21,13 +21,14 @@ VIDEOS = {"cat": 5, "dog": 4}
 
 @pytest.fixture
 def masks(tmp_path):
-    """cat as our own artifact (ZIP with objects.json), dog as a folder with a stray file."""
+    """cat as our own artifact, out of order and with members to leave out; dog as a folder."""
     tree = good()
     cat = {name.removeprefix("cat/"): data for name, data in tree.items() if "cat" in name}
     write_folder({n: d for n, d in tree.items() if "dog" in n}, tmp_path / "folders")
     (tmp_path / "folders/dog/.DS_Store").write_bytes(b"junk")
+    others = {"objects.json": b"{}", "thumbnails/00000.png": b"x"}
     return {
-        "cat": write_zip(cat | {"objects.json": b"{}"}, tmp_path / "cat"),
+        "cat": write_zip(dict(reversed(cat.items())) | others, tmp_path / "cat"),
         "dog": tmp_path / "folders/dog",
     }
 
