@@ -28,11 +28,11 @@ small,.quiet,.small{color:var(--quiet);font-size:.86em;font-weight:400}
 max-width:48rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;margin:.8rem 0;min-width:min(100%,40rem)}
-th,td{text-align:left;vertical-align:top;padding:.35rem .8rem .35rem 0;
+th,td{text-align:left;vertical-align:top;padding:.35rem 1rem .35rem 0;
 border-bottom:1px solid var(--rule);overflow-wrap:anywhere;min-width:3.5rem}
 thead th{font-size:.86em;color:var(--quiet);font-weight:600;border-bottom-color:var(--quiet);
 vertical-align:bottom}
-tbody th{font-weight:600;max-width:22rem}
+tbody th{font-weight:600;min-width:9rem;max-width:22rem}
 th small{display:block}
 .n{text-align:right;white-space:nowrap;padding-right:1.4rem}
 .results td.n,.results th.n{padding:.45rem .7rem;min-width:5.2rem}
@@ -104,11 +104,12 @@ font-size:.86rem;--hue:#ff6a5c}
 footer{margin-top:3rem;border-top:1px solid var(--rule);padding-top:.8rem;color:var(--quiet);
 font-size:.86rem}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
-@media print{:root{color-scheme:light;--ink:#000;--paper:#fff;--panel:#fff}
-body{max-width:none;padding:0;font-size:9pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}
-article,tr,.strip{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}nav{display:none}
-.strip{grid-template-columns:5.4rem repeat(var(--shots),minmax(0,1fr))}
-.course{grid-template-columns:5.4rem 1fr}}
+@page{size:landscape;margin:1cm}
+@media print{:root{color-scheme:light;font-size:11px;--ink:#000;--paper:#fff;--panel:#fff}
+body{max-width:none;padding:0;font-size:1rem;print-color-adjust:exact;
+-webkit-print-color-adjust:exact}
+article,tr,.strip{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}
+nav{display:none}}
 """
 
 SCRIPT = """
