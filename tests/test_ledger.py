@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -104,6 +105,17 @@ def test_additions_at_once_are_all_kept(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda at: add(path, entry(archive_sha256=f"{at:064x}")), range(40)))
     assert len({e.archive_sha256 for e in read(path)}) == 40
+
+
+def test_one_result_reported_by_many_at_once_is_recorded_once(tmp_path):
+    path, ready = tmp_path / "ledger.jsonl", Barrier(8)
+
+    def report(_: int) -> bool:
+        ready.wait()
+        return add(path, entry())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(report, range(8))) == 1
 
 
 # Damage to the second line; the message names it.

@@ -383,6 +383,8 @@ def test_open_size_accepts_any_size_and_still_reads_labels(tmp_path):
         ({"length": 2, "height": 1, "width": 1, "objects": [], "frames": ["00000.jpg"]}, "1 names"),
         ({"length": 1, "height": 1, "width": 1, "objects": [], "frames": ["a.jpg"]}, "numbers"),
         ({"length": "x", "height": 1, "width": 1, "objects": []}, "ValueError"),
+        ({"length": 1, "height": 10**9, "width": 10**9, "objects": []}, "no video's"),
+        ({"length": 1, "height": 0, "width": 1, "objects": []}, "no video's"),
         ([], "expected an object"),
     ],
 )
@@ -437,7 +439,10 @@ def test_command_line(tmp_path, capsys):
     assert command(tmp_path / "mended.zip", "--meta", meta) == 0
 
 
-def test_unreadable_meta_file(tmp_path):
+def test_unreadable_meta_file(tmp_path, monkeypatch):
     (tmp_path / "meta.json").write_text("[" * 100_000)
     with pytest.raises(DataError, match="cannot read meta"):
+        command(tmp_path, "--meta", tmp_path / "meta.json")
+    monkeypatch.setattr("kit.submission.expected.MAX_JSON_BYTES", 1000)
+    with pytest.raises(DataError, match="100,000 bytes"):
         command(tmp_path, "--meta", tmp_path / "meta.json")

@@ -162,7 +162,7 @@ NAMES = st.one_of(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(NAMES, max_size=3), st.sets(st.integers(0, 5), max_size=2))
 def test_lists_of_frames_are_judged_as_the_scorer_treats_them(extra, missing):
     """Never milder than the scorer, and silent only where it scores as meant."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.core.errors import DataError
+from kit.core.files import MAX_JSON_BYTES
+from kit.submission.rules import MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ def load_meta(path: Path) -> dict[str, Any]:
         DataError: if the file cannot be read or is no JSON object.
     """
     try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"{path.stat().st_size:,} bytes, at most {MAX_JSON_BYTES:,}")
         meta = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot read meta: {error}. Give meta_valid.json.") from error
@@ -89,4 +93,7 @@ def _frames(name: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
 def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
     if entry["height"] is None or entry["width"] is None:
         return None
-    return int(entry["height"]), int(entry["width"])
+    height, width = int(entry["height"]), int(entry["width"])
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"size {width}x{height} is no video's")
+    return height, width
