@@ -20,11 +20,10 @@ from kit.core.types import Image
 from kit.trackers.attention import MemoryReader, batches, weighted_keys
 from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Span
 from kit.trackers.precision import running
-from kit.trackers.square import bicubic, normalised, square_mask
+from kit.trackers.square import IMAGENET, Entrance, square_mask
 
 VERSION = 1
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # sam2/utils/misc.py:load_video_frames
 ABSENT = -1024.0  # NO_OBJ_SCORE of sam2/modeling/sam2_base.py
 
 
@@ -43,6 +42,7 @@ class Sam2Tracker:
         self._model = model
         self._config = config
         self._device = next(model.parameters()).device
+        self._entrance = Entrance(model.image_size, IMAGENET, "bicubic", self._device)
         self._grid = model.sam_image_embedding_size
         cap = model.max_cond_frames_in_attn
         self.span = Span(
@@ -61,8 +61,7 @@ class Sam2Tracker:
     def encode(self, image: Image) -> Encoded:
         """Features of a frame, uint8 [H, W, 3] RGB."""
         with running(self._device):
-            pixels = bicubic(image, self._model.image_size, self._device)
-            features = self._model.forward_image(normalised(pixels, MEAN, STD))
+            features = self._model.forward_image(self._entrance(image))
             fine, middle, coarse = features["backbone_fpn"]
             position = features["vision_pos_enc"][-1]
             return Encoded(_tokens(coarse), _tokens(position), (fine, middle))

@@ -18,12 +18,10 @@ from kit.core.types import Image
 from kit.trackers.attention import MemoryReader, batches, weighted_keys
 from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Span
 from kit.trackers.precision import running
-from kit.trackers.square import bicubic, bilinear, normalised, square_mask
+from kit.trackers.square import HALF, IMAGENET, Entrance, square_mask
 
 VERSION = 1
 
-HALF = (0.5, 0.5, 0.5)  # SAM 3: pixels in [-1, 1]
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # SAM 2
 ABSENT = -1024.0  # NO_OBJ_SCORE of modeling_sam3_tracker_video.py
 
 
@@ -44,7 +42,8 @@ class Sam3Tracker:
         self._config = config
         self._device = model.no_memory_embedding.device
         self._grid = tuple(model.backbone_feature_sizes[-1])
-        self._is_sam3 = model.config.model_type.startswith("sam3")
+        colours = HALF if model.config.model_type.startswith("sam3") else IMAGENET
+        self._entrance = Entrance(model.image_size, colours, config.resample, self._device)
         cap = model.config.max_cond_frame_num
         self.span = Span(
             recent=model.num_maskmem - 1,
@@ -66,14 +65,32 @@ class Sam3Tracker:
 
     def pixels(self, image: Image) -> Tensor:
         """A frame as the vision encoder takes it, float32 [1, 3, S, S]."""
-        resize = bilinear if self._config.resample == "bilinear" else bicubic
-        mean, std = (HALF, HALF) if self._is_sam3 else IMAGENET
-        return normalised(resize(image, self._model.image_size, self._device), mean, std)
+        return self._entrance(image)
 
     def encode(self, image: Image) -> Encoded:
         """Features of a frame, uint8 [H, W, 3] RGB."""
         with running(self._device):
             return _encoded(self._model.get_image_features(self.pixels(image), return_dict=True))
+
+    def encode_trunk(self, hidden: Tensor) -> Encoded:
+        """Features from the vision trunk's output, so that a detector's pass can be shared.
+
+        SAM 3's detector and tracker have the same trunk and necks of their own.
+
+        Args:
+            hidden: [1, h*w, width], `last_hidden_state` of the backbone for `pixels`.
+        """
+        with running(self._device):
+            model = self._model
+            grid = hidden.reshape(1, *self._grid, -1).permute(0, 3, 1, 2)
+            levels, codes = model.vision_encoder.neck(grid)
+            fine, middle, coarse = levels[:3]  # the fourth level is the detector's alone
+            decoder = model.mask_decoder
+            return Encoded(
+                coarse.flatten(2).permute(2, 0, 1),
+                codes[2].flatten(2).permute(2, 0, 1),
+                (decoder.conv_s0(fine), decoder.conv_s1(middle)),
+            )
 
     def condition(self, encoded: Encoded, mask: Mask) -> Hypothesis:
         """A prompt as a hypothesis (`Sam3TrackerVideoModel._use_mask_as_output`).

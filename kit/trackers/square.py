@@ -1,5 +1,7 @@
 """Frames and masks on the way into a model's square input."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from PIL import Image as PillowImage
@@ -10,38 +12,48 @@ from kit.core.errors import DataError
 from kit.core.masks import Mask
 from kit.core.types import Image
 
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # SAM 2: mean and spread of RGB, 0..1
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # SAM 3: pixels in [-1, 1]
 
-def bicubic(image: Image, size: int, device: torch.device) -> Tensor:
-    """Resize with Pillow's default filter, as `sam2/utils/misc.py:_load_img_as_tensor` does.
+
+class Entrance:
+    """Turns frames into a vision encoder's input.
 
     Args:
-        image: uint8 [H, W, 3].
-        size: Side of the square.
-        device: Where the result goes.
-
-    Returns:
-        float32 [1, 3, size, size], 0..1.
+        size: Side S of the square.
+        colours: Mean and spread per channel, 0..1.
+        resample: "bicubic" resizes with Pillow, as `sam2/utils/misc.py:_load_img_as_tensor` does;
+            "bilinear" with antialiasing on the device, as the processors of transformers do. The
+            two also differ in the last bit of how they normalise.
+        device: Where the model is.
     """
-    small = np.array(PillowImage.fromarray(image).resize((size, size)))
-    pixels = torch.from_numpy(small).to(device, non_blocking=True)
-    return (pixels.permute(2, 0, 1)[None].float() / 255).contiguous()
 
+    def __init__(
+        self,
+        size: int,
+        colours: tuple[tuple[float, ...], tuple[float, ...]],
+        resample: Literal["bicubic", "bilinear"],
+        device: torch.device,
+    ) -> None:
+        self._size = size
+        self._resample = resample
+        self._device = device
+        mean, spread = (torch.tensor(c, device=device).view(1, 3, 1, 1) for c in colours)
+        self._mean, self._spread = mean, spread
 
-def bilinear(image: Image, size: int, device: torch.device) -> Tensor:
-    """Resize with antialiasing on the device, as the torchvision processors of transformers do.
+    def __call__(self, image: Image) -> Tensor:
+        """uint8 [H, W, 3] as float32 [1, 3, S, S], contiguous."""
+        if self._resample == "bicubic":
+            small = np.array(PillowImage.fromarray(image).resize((self._size, self._size)))
+            return (self._upload(small).float() / 255 - self._mean) / self._spread
+        pixels: Tensor = resizing.resize(self._upload(image), [self._size, self._size])
+        return (pixels.float() - self._mean * 255) / (self._spread * 255)
 
-    Arguments and result are those of `bicubic`.
-    """
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device, non_blocking=True)
-    small: Tensor = resizing.resize(pixels.permute(2, 0, 1)[None].contiguous(), [size, size])
-    return small.float() / 255
-
-
-def normalised(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """`(pixels - mean) / std` per channel of float32 [1, 3, S, S]."""
-    shape = (1, 3, 1, 1)
-    centre, spread = pixels.new_tensor(mean).view(shape), pixels.new_tensor(std).view(shape)
-    return (pixels - centre) / spread
+    def _upload(self, image: Image) -> Tensor:
+        """uint8 [1, 3, H, W] on the device."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image))
+        pixels = pixels.to(self._device, non_blocking=True)
+        return pixels.permute(2, 0, 1)[None].contiguous()
 
 
 def square_mask(mask: Mask, size: int, device: torch.device) -> Tensor:

@@ -1,0 +1,314 @@
+"""The four verbs: equal to each library's own propagation beside them, true to their contract."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_models import Clip, tiny_sam2, tiny_sam2_hf, tiny_sam3, with_presence
+from transformers import Sam2VideoVideoProcessor, Sam3TrackerVideoProcessor
+from transformers.models.sam3.image_processing_sam3 import Sam3ImageProcessor
+
+from kit.core.errors import ConfigError, DataError
+from kit.propagators import greedy
+from kit.trackers import sam2, sam3
+from kit.trackers.attention import batches, weighted_keys
+from kit.trackers.base import Context, Memory, Prompt, Recall, Tracker
+from kit.trackers.square import square_mask
+
+LENGTH = 22  # longer than pointers reach back (16)
+CLIP = Clip(LENGTH)
+
+# prompted frames of each object; the engine takes all objects at once, the library one by one
+PLANS = {
+    "one object": {1: [0]},
+    "later anchors": {1: [0, 6, 13], 2: [0, 9]},
+    "late start": {1: [0], 2: [5, 12]},
+    "more anchors than attended to": {1: [0, 2, 4, 9, 11, 17]},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    """Object scores of both signs occur, so that absence is part of the comparison."""
+    return {
+        "sam2": with_presence(tiny_sam2(), 2.4),
+        "sam2.0": with_presence(tiny_sam2("configs/sam2/sam2_hiera_t.yaml"), 2.4),
+        "sam3": with_presence(tiny_sam3(), -5.2),
+        "sam2_hf": with_presence(tiny_sam2_hf(), -7.1),
+    }
+
+
+def prompts_of(plan: dict[int, list[int]]) -> list[Prompt]:
+    return [
+        Prompt(frame, id_, CLIP.mask(frame, id_), frame == frames[0])
+        for id_, frames in plan.items()
+        for frame in frames
+    ]
+
+
+def engine(tracker: Tracker, plan: dict[int, list[int]]) -> dict[int, np.ndarray]:
+    """Video-size logits of each object, float32 [frames since its start, H, W]."""
+    found: dict[int, list[np.ndarray]] = {}
+    for result in greedy.propagate(tracker, CLIP, prompts_of(plan), greedy.Config()):
+        for id_, logits in zip(result.object_ids, result.logits, strict=True):
+            found.setdefault(id_, []).append(logits)
+    return {id_: np.stack(logits) for id_, logits in found.items()}
+
+
+def package(model: Any, folder: Path, id_: int, frames: list[int]) -> np.ndarray:
+    """The same of one object by the sam2 package's predictor."""
+    state = model.init_state(str(folder))
+    for frame in frames:
+        model.add_new_mask(state, frame, id_, CLIP.mask(frame, id_))
+    steps = model.propagate_in_video(state, start_frame_idx=frames[0])
+    return np.stack([logits[0, 0].numpy() for _, _, logits in steps])
+
+
+def processor(model: Any) -> Sam3TrackerVideoProcessor:
+    size = {"height": model.image_size, "width": model.image_size}
+    half = [0.5] * 3
+    is_sam3 = model.config.model_type.startswith("sam3")
+    norm = {"image_mean": half, "image_std": half} if is_sam3 else {}
+    return Sam3TrackerVideoProcessor(
+        image_processor=Sam3ImageProcessor(size=size),
+        video_processor=Sam2VideoVideoProcessor(size=size, **norm),
+        target_size=model.image_size,
+    )
+
+
+def transformers_session(model: Any, id_: int, frames: list[int]) -> np.ndarray:
+    """The same of one object by transformers."""
+    process = processor(model)
+    session = process.init_video_session(
+        video=[CLIP[i] for i in range(LENGTH)], inference_device="cpu", dtype=torch.float32
+    )
+    for frame in frames:
+        process.add_inputs_to_inference_session(
+            session, frame_idx=frame, obj_ids=[id_], input_masks=[CLIP.mask(frame, id_)]
+        )
+        model(session, frame_idx=frame)
+    size = [list(CLIP[0].shape[:2])]
+    steps = model.propagate_in_video_iterator(session, start_frame_idx=frames[0])
+    masks = (process.post_process_masks([s.pred_masks], size, binarize=False)[0] for s in steps)
+    return np.stack([mask[0, 0].numpy() for mask in masks])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clip as the package reads it: lossless bytes under the one suffix it lists."""
+    folder = tmp_path_factory.mktemp("frames")
+    for index in range(LENGTH):
+        Image.fromarray(CLIP[index]).save(folder / f"{index:05d}.jpg", format="png")
+    return folder
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+def test_sam2_is_bit_equal_to_the_package(
+    models: dict[str, Any], folder: Path, plan: dict[int, list[int]]
+) -> None:
+    ours = engine(sam2.build(models["sam2"], sam2.Config()), plan)
+    for id_, frames in plan.items():
+        np.testing.assert_array_equal(ours[id_], package(models["sam2"], folder, id_, frames))
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("sam2.0", "image_size", 128),  # its own yaml: no temporal code for pointers
+        ("sam2", "max_cond_frames_in_attn", 3),  # unchosen anchors count as ordinary frames
+        ("sam2", "only_obj_ptrs_in_the_past_for_eval", False),
+        ("sam2", "max_obj_ptrs_in_encoder", 4),
+    ],
+)
+def test_sam2_follows_its_yaml(
+    models: dict[str, Any],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    setting: str,
+    value: object,
+) -> None:
+    monkeypatch.setattr(models[name], setting, value)
+    frames = PLANS["more anchors than attended to"][1]
+    ours = engine(sam2.build(models[name], sam2.Config()), {1: frames})
+    np.testing.assert_array_equal(ours[1], package(models[name], folder, 1, frames))
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+@pytest.mark.parametrize("name", ["sam3", "sam2_hf"])
+def test_sam3_is_bit_equal_to_transformers(
+    models: dict[str, Any], name: str, plan: dict[int, list[int]]
+) -> None:
+    ours = engine(sam3.build(models[name], sam3.Config()), plan)
+    for id_, frames in plan.items():
+        theirs = transformers_session(models[name], id_, frames)
+        np.testing.assert_array_equal(ours[id_], theirs)
+
+
+def test_the_comparisons_above_see_presence_and_absence(models: dict[str, Any]) -> None:
+    for name, module in (("sam2", sam2), ("sam3", sam3), ("sam2_hf", sam3)):
+        tracker = module.build(models[name], module.Config())
+        results = list(
+            greedy.propagate(tracker, CLIP, prompts_of({1: [0], 2: [0]}), greedy.Config())
+        )
+        presence = np.array([result.presence for result in results[1:]])
+        assert (presence > 0).any(), name
+        assert (presence < 0).any(), name
+
+
+@pytest.fixture(params=["sam2", "sam3"])
+def tracker(request: pytest.FixtureRequest, models: dict[str, Any]) -> Tracker:
+    module = {"sam2": sam2, "sam3": sam3}[request.param]
+    return module.build(models[request.param], module.Config())
+
+
+def contexts_of(tracker: Tracker) -> list[Context]:
+    """Rows of two lengths: 1, 2 and 1 spatial memories, 1, 2 and 1 pointers."""
+    first, second = (tracker.encode(CLIP[index]) for index in (0, 1))
+    memories = [
+        tracker.remember(encoded, [tracker.condition(encoded, CLIP.mask(index, id_))])[0]
+        for encoded, index, id_ in ((first, 0, 1), (second, 1, 1), (first, 0, 2))
+    ]
+    one, two, other = (Recall(memories[i], position) for i, position in ((0, 0), (1, 1), (2, 0)))
+    return [
+        Context((one,), (Recall(one.memory, 2),), 15),
+        Context((one, two), (Recall(one.memory, 2), Recall(two.memory, 1)), 15),
+        Context((other,), (Recall(other.memory, 2),), 15),
+    ]
+
+
+@pytest.mark.parametrize("name", ["sam2", "sam3"])
+def test_rows_in_one_call_are_the_rows_one_by_one(models: dict[str, Any], name: str) -> None:
+    module = {"sam2": sam2, "sam3": sam3}[name]
+    single = module.build(models[name], module.Config())
+    several = module.build(models[name], module.Config(rows=8))
+    contexts, encoded = contexts_of(single), single.encode(CLIP[2])
+    for every in (False, True):
+        ones, many = (t.decode(encoded, contexts, every) for t in (single, several))
+        for one, other in zip(ones, many, strict=True):
+            for field in ("logits", "full", "iou", "presence", "pointers"):
+                a, b = getattr(one, field), getattr(other, field)
+                torch.testing.assert_close(a, b, atol=2e-4, rtol=2e-4)
+        memories = [t.remember(encoded, [h.pick(0) for h in ones]) for t in (single, several)]
+        for one, other in zip(*memories, strict=True):
+            torch.testing.assert_close(one.spatial, other.spatial, atol=2e-2, rtol=2e-2)
+            assert other.spatial.shape[1] == 1
+    presence = [float(h.presence) for h in single.decode(encoded, contexts)]
+    assert min(abs(np.diff(sorted(presence)))) > 1e-2  # rows in another order would be seen
+
+
+def test_the_best_of_three_is_one_of_all_three(tracker: Tracker) -> None:
+    contexts, encoded = contexts_of(tracker), tracker.encode(CLIP[2])
+    for best, every in zip(
+        tracker.decode(encoded, contexts), tracker.decode(encoded, contexts, True), strict=True
+    ):
+        chosen = every.pick(int(every.iou.argmax()))
+        assert every.iou.shape == (3,)
+        assert best.iou.shape == (1,)
+        torch.testing.assert_close(best.logits, chosen.logits, atol=0, rtol=0)
+        torch.testing.assert_close(best.pointers, chosen.pointers)
+
+
+def test_weights_act_on_keys_and_leave_no_trace(tracker: Tracker) -> None:
+    context, encoded = contexts_of(tracker)[1], tracker.encode(CLIP[2])
+    loud = Context(
+        (context.spatial[0], Recall(context.spatial[1].memory, 1, weight=1.3)),
+        context.pointers,
+        15,
+    )
+    before = tracker.decode(encoded, [context])[0].iou
+    assert not torch.equal(tracker.decode(encoded, [loud])[0].iou, before)
+    assert torch.equal(tracker.decode(encoded, [context])[0].iou, before)
+
+
+def test_weighted_keys_scale_what_the_layer_hands_on() -> None:
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cross_attn_image = Echo()
+
+    class Echo(torch.nn.Module):
+        def forward(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return k, v
+
+    layer, ones = Layer(), torch.ones(1, 2, 3)
+    with weighted_keys([layer], "k", torch.tensor([0.5, 2.0]).view(1, 2, 1)):
+        key, value = layer.cross_attn_image(k=ones, v=ones)
+        assert key[0, :, 0].tolist() == [0.5, 2.0]
+        assert torch.equal(value, ones)
+        assert layer.cross_attn_image(k=ones[:, None], v=ones)[0][0, 0, :, 0].tolist() == [0.5, 2.0]
+    assert torch.equal(layer.cross_attn_image(k=ones, v=ones)[0], ones)
+
+
+def test_batches_group_rows_of_equal_length() -> None:
+    memory = Memory(torch.zeros(1), torch.zeros(1))
+
+    def context(spatial: int, pointers: int) -> Context:
+        recall = (Recall(memory, 0),)
+        return Context(recall * spatial, recall * pointers, 15)
+
+    rows = [context(1, 1), context(2, 1), context(1, 1), context(1, 2), context(1, 1)]
+    assert list(batches(rows, 2)) == [[0, 2], [4], [1], [3]]
+    assert list(batches(rows, 1)) == [[0], [2], [4], [1], [3]]
+    assert list(batches([], 4)) == []
+
+
+def test_sam3_takes_the_pass_of_a_shared_trunk(models: dict[str, Any]) -> None:
+    tracker = sam3.build(models["sam3"], sam3.Config())
+    with torch.inference_mode():
+        hidden = models["sam3"].vision_encoder.backbone(tracker.pixels(CLIP[3])).last_hidden_state
+    shared, own = tracker.encode_trunk(hidden), tracker.encode(CLIP[3])
+    for a, b in ((shared.tokens, own.tokens), (shared.position, own.position)):
+        assert torch.equal(a, b)
+    assert all(torch.equal(a, b) for a, b in zip(shared.fine, own.fine, strict=True))
+
+
+def test_single_mask_pointer_changes_the_pointer_of_prompts_alone(models: dict[str, Any]) -> None:
+    usual = sam3.build(models["sam3"], sam3.Config())
+    upstream = sam3.build(models["sam3"], sam3.Config(single_mask_pointer=True))
+    encoded, mask = usual.encode(CLIP[0]), CLIP.mask(0, 1)
+    a, b = usual.condition(encoded, mask), upstream.condition(encoded, mask)
+    assert a.pointers.shape == b.pointers.shape == (1, 128)
+    assert not torch.allclose(a.pointers, b.pointers, atol=1e-3)
+    assert torch.equal(a.logits, b.logits)
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        # half of a model pixel and more is foreground
+        (np.pad(np.ones((8, 8), bool), ((0, 8), (0, 8))), 16),
+        # a hair thinner than half a model pixel would vanish: its core stays
+        (np.eye(16, dtype=bool) & (np.arange(16) == 5), 1),
+    ],
+)
+def test_square_mask_keeps_the_object(mask: np.ndarray, expected: int) -> None:
+    square = square_mask(mask, 8, torch.device("cpu"))
+    assert square.shape == (1, 1, 8, 8)
+    assert set(square.unique().tolist()) == {0.0, 1.0}
+    assert int(square.sum()) == expected
+
+
+def test_an_empty_prompt_is_an_error(tracker: Tracker) -> None:
+    with pytest.raises(DataError, match="84x60"):
+        tracker.condition(tracker.encode(CLIP[0]), np.zeros((60, 84), bool))
+
+
+def test_a_yaml_that_the_engine_cannot_follow_is_an_error(
+    models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models["sam2"], "memory_temporal_stride_for_eval", 2)
+    with pytest.raises(ConfigError, match="stride"):
+        sam2.build(models["sam2"], sam2.Config())

@@ -1,0 +1,174 @@
+"""Tiny random models and a moving clip for tests of logic; no weights, no accuracy."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import nn
+
+TINY_SAM2 = (
+    "++model._target_=sam2.sam2_video_predictor.SAM2VideoPredictor",
+    "++model.image_encoder.trunk.embed_dim=16",
+    "++model.image_encoder.trunk.stages=[1,1,2,1]",
+    "++model.image_encoder.trunk.global_att_blocks=[3]",
+    "++model.image_encoder.neck.backbone_channel_list=[128,64,32,16]",
+    "++model.image_encoder.neck.d_model=64",
+    "++model.image_encoder.neck.position_encoding.num_pos_feats=64",
+    "++model.memory_attention.d_model=64",
+    "++model.memory_attention.num_layers=1",
+    "++model.memory_attention.layer.d_model=64",
+    "++model.memory_attention.layer.dim_feedforward=64",
+    "++model.memory_attention.layer.self_attention.embedding_dim=64",
+    "++model.memory_attention.layer.cross_attention.embedding_dim=64",
+    "++model.memory_attention.layer.cross_attention.kv_in_dim=16",
+    "++model.memory_encoder.out_dim=16",
+    "++model.memory_encoder.in_dim=64",
+    "++model.memory_encoder.position_encoding.num_pos_feats=16",
+    "++model.memory_encoder.mask_downsampler.embed_dim=64",
+    "++model.memory_encoder.fuser.layer.dim=64",
+    "++model.image_size=128",
+)
+
+
+def tiny_sam2(yaml: str = "configs/sam2.1/sam2.1_hiera_t.yaml", *overrides: str) -> Any:
+    """A `SAM2VideoPredictor` at 128 px."""
+    import sam2  # noqa: F401  (initialises hydra's configuration module)
+    from hydra import compose
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    config = compose(config_name=yaml, overrides=[*TINY_SAM2, *overrides])
+    OmegaConf.resolve(config)
+    return randomised(instantiate(config.model, _recursive_=True))
+
+
+def _decoder_and_memory(size: int, patch: int, grid: int) -> dict[str, Any]:
+    """What the two transformers configurations have in common; memory width 64 is hard-coded."""
+    return {
+        "image_size": size,
+        "memory_attention_hidden_size": 128,
+        "memory_attention_feed_forward_hidden_size": 64,
+        "memory_attention_num_layers": 1,
+        "memory_attention_rope_feat_sizes": [grid, grid],
+        "memory_encoder_hidden_size": 128,
+        "memory_encoder_output_channels": 64,
+        "mask_downsampler_embed_dim": 128,
+        "memory_fuser_embed_dim": 128,
+        "memory_fuser_intermediate_dim": 64,
+        "prompt_encoder_config": {
+            "hidden_size": 128,
+            "image_size": size,
+            "patch_size": patch,
+            "mask_input_channels": 8,
+        },
+        "mask_decoder_config": {
+            "hidden_size": 128,
+            "num_attention_heads": 4,
+            "mlp_dim": 64,
+            "iou_head_hidden_dim": 64,
+        },
+    }
+
+
+def tiny_sam3(**changes: Any) -> Any:
+    """A `Sam3TrackerVideoModel` at 112 px."""
+    vision = {
+        "model_type": "sam3_vision_model",
+        "fpn_hidden_size": 128,
+        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+        "backbone_config": {
+            "model_type": "sam3_vit_model",
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "global_attn_indexes": [1],
+            "image_size": 112,
+            "pretrain_image_size": 56,
+            "patch_size": 14,
+            "window_size": 4,
+        },
+    }
+    parts = _decoder_and_memory(112, 14, 8) | changes
+    config = transformers.Sam3TrackerVideoConfig(vision_config=vision, **parts)
+    return randomised(transformers.Sam3TrackerVideoModel(config))
+
+
+def tiny_sam2_hf() -> Any:
+    """A `Sam2VideoModel` at 128 px."""
+    vision = {
+        "model_type": "sam2_vision_model",
+        "fpn_hidden_size": 128,
+        "backbone_channel_list": [64, 32, 16, 8],
+        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+        "backbone_config": {
+            "model_type": "sam2_hiera_det_model",
+            "hidden_size": 8,
+            "embed_dim_per_stage": [8, 16, 32, 64],
+            "num_attention_heads": 1,
+            "num_attention_heads_per_stage": [1, 2, 4, 8],
+            "blocks_per_stage": [1, 1, 2, 1],
+            "global_attention_blocks": [3],
+            "image_size": [128, 128],
+        },
+    }
+    config = transformers.Sam2VideoConfig(vision_config=vision, **_decoder_and_memory(128, 16, 8))
+    return randomised(transformers.Sam2VideoModel(config))
+
+
+def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Weights under which frames, objects and memories make a difference.
+
+    Default initialisation leaves many zeros, and every frame alike.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            noise = torch.randn(value.shape, generator=generator)
+            if value.dim() > 1:
+                value.copy_(noise * (1.44 / value[0].numel()) ** 0.5)
+            elif "norm" in name and name.endswith("weight"):
+                value.copy_(1 + 0.1 * noise)
+            elif name.endswith("bias"):
+                value.copy_(0.1 * noise)
+            else:
+                value.copy_(0.5 + 0.1 * noise)
+    return model.eval()
+
+
+def with_presence(model: Any, shift: float, gain: float = 10.0) -> Any:
+    """Make the object score logit lively, then add to it, so that both signs occur."""
+    decoder = model.sam_mask_decoder if hasattr(model, "sam_mask_decoder") else model.mask_decoder
+    layers = decoder.pred_obj_score_head.modules()
+    (last,) = (m for m in layers if isinstance(m, nn.Linear) and m.out_features == 1)
+    with torch.no_grad():
+        last.weight.mul_(gain)
+        last.bias.add_(shift)
+    return model
+
+
+class Clip:
+    """Two discs on crossing ways over a textured ground, uint8 [height, width, 3]."""
+
+    def __init__(self, length: int, height: int = 60, width: int = 84) -> None:
+        self._shape = (height, width)
+        self._ground = np.random.default_rng(0).integers(0, 90, (height, width, 3), np.uint8)
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        image = self._ground.copy()
+        for id_, colour in ((1, (230, 60, 40)), (2, (40, 90, 240))):
+            image[self.mask(index, id_)] = colour
+        return image
+
+    def mask(self, index: int, object_id: int) -> np.ndarray:
+        """bool [height, width] of disc 1 or 2."""
+        height, width = self._shape
+        y, x = np.mgrid[:height, :width]
+        across = (index * 3) % width if object_id == 1 else width - (index * 3) % width
+        centre = (height * (0.35 if object_id == 1 else 0.6), across)
+        return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (height / 5) ** 2
