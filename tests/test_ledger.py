@@ -3,12 +3,14 @@
 import argparse
 import hashlib
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 
 from kit.core.errors import ArtifactError, DataError
+from kit.core.files import canonical_json
 from kit.submission import ledger
 from kit.submission.ledger import Entry, add, add_arguments, read, read_scores, run, table
 
@@ -107,8 +109,14 @@ def test_additions_at_once_are_all_kept(tmp_path):
     assert len({e.archive_sha256 for e in read(path)}) == 40
 
 
-def test_one_result_reported_by_many_at_once_is_recorded_once(tmp_path):
+def test_one_result_reported_by_many_at_once_is_recorded_once(tmp_path, monkeypatch):
     path, ready = tmp_path / "ledger.jsonl", Barrier(8)
+
+    def slow_json(value: object) -> str:  # between reading the ledger and writing to it
+        time.sleep(0.02)
+        return canonical_json(value)
+
+    monkeypatch.setattr(ledger, "canonical_json", slow_json)
 
     def report(_: int) -> bool:
         ready.wait()

@@ -381,6 +381,10 @@ def test_open_size_accepts_any_size_and_still_reads_labels(tmp_path):
         ({"length": 5, "height": 1, "width": 1}, "objects"),
         ({"length": 0, "height": 1, "width": 1, "objects": []}, "length 0"),
         ({"length": 2, "height": 1, "width": 1, "objects": [], "frames": ["00000.jpg"]}, "1 names"),
+        (
+            {"length": 2, "height": 1, "width": 1, "objects": [], "frames": ["0.jpg", "0.png"]},
+            "1 of them different",
+        ),
         ({"length": 1, "height": 1, "width": 1, "objects": [], "frames": ["a.jpg"]}, "numbers"),
         ({"length": "x", "height": 1, "width": 1, "objects": []}, "ValueError"),
         ({"length": 1, "height": 10**9, "width": 10**9, "objects": []}, "no video's"),
