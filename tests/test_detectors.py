@@ -1,0 +1,199 @@
+"""Exemplar tokens: what they promise, on the tiny detector, and the libraries' own numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kit.core.types import Video, VideoObject
+from kit.detectors import exemplar_tokens as et
+from kit.detectors.base import Exemplar
+from kit.runtime import models
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def detector() -> models.Detector:
+    loaded: models.Detector = models.load("sam3_detector", {"source": "tiny"}, "cpu")
+    return loaded
+
+
+def picture(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (6, 10, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((100, 60), Image.Resampling.BILINEAR))
+
+
+def clip(frames: int) -> tuple[Video, list[np.ndarray]]:
+    names = tuple(f"{i:05d}" for i in range(frames))
+    objects = (VideoObject(1, "00000"), VideoObject(2, "00000"))
+    video = Video("v", 60, 100, names, Path(), ".jpg", Path(), objects, "digest")
+    return video, [picture(i) for i in range(frames)]
+
+
+def exemplar(object_id: int, frame: int = 0) -> Exemplar:
+    mask = np.zeros((60, 100), bool)
+    mask[10 + 20 * (object_id - 1) :][:20, 20:50] = True
+    return Exemplar(object_id, frame, mask)
+
+
+LOOSE = et.Config(threshold=0.0, nms_iou=1.0, max_per_frame=20)
+
+
+def test_on_its_own_frame_it_is_the_public_call(detector: models.Detector) -> None:
+    """Tokens computed once and handed back equal `input_boxes`, to the last bit."""
+    box = torch.tensor([[[0.35, 0.35, 0.3, 0.3]]])
+    with torch.inference_mode():
+        vision = et.encode(detector, [picture(0)])
+        ours = et.detect_prompted(
+            detector, vision, et.exemplar_prompt(detector, vision, box, LOOSE)
+        )
+        theirs = detector.model(
+            vision_embeds=vision,
+            input_ids=detector.text_ids,
+            attention_mask=detector.text_mask,
+            input_boxes=box,
+            input_boxes_labels=torch.ones(1, 1, dtype=torch.long),
+        )
+    for name in ("pred_logits", "pred_boxes", "pred_masks", "presence_logits", "semantic_seg"):
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+def test_another_exemplar_finds_other_things(detector: models.Detector) -> None:
+    """A tautology guard: the tokens do reach later frames."""
+    video, frames = clip(3)
+    first = list(et.detect(detector, video, frames, [exemplar(1)], LOOSE, 2))
+    other = list(et.detect(detector, video, frames, [exemplar(2)], LOOSE, 2))
+    assert [c.score for c in first] != [c.score for c in other]
+
+
+def test_batches_change_nothing_that_matters(detector: models.Detector) -> None:
+    video, frames = clip(5)
+    exemplars = [exemplar(1), exemplar(2)]
+    single = list(et.detect(detector, video, frames, exemplars, LOOSE, 1))
+    batched = list(et.detect(detector, video, frames, exemplars, LOOSE, 3))
+    key = [(c.frame, c.object_id) for c in single]
+    assert sorted(key) == sorted((c.frame, c.object_id) for c in batched)
+    for object_id in (1, 2):
+        ones = [c.score for c in single if c.object_id == object_id]
+        many = [c.score for c in batched if c.object_id == object_id]
+        assert ones == pytest.approx(many, abs=1e-5)
+
+
+def test_each_frame_is_encoded_once_for_all_objects(
+    detector: models.Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One vision pass a frame, plus one for the frame of each exemplar."""
+    seen: list[int] = []
+    encode = et.encode
+    monkeypatch.setattr(
+        et, "encode", lambda d, images: (seen.append(len(images)), encode(d, images))[1]
+    )
+    video, frames = clip(6)
+    list(et.detect(detector, video, frames, [exemplar(1), exemplar(2)], LOOSE, 4))
+    assert sum(seen) == 5 + 2
+
+
+def test_candidates_come_after_the_exemplar_only(detector: models.Detector) -> None:
+    """An object that enters at frame 2 is sought from frame 3 on."""
+    video, frames = clip(5)
+    found = list(et.detect(detector, video, frames, [exemplar(1), exemplar(2, 2)], LOOSE, 2))
+    assert {c.frame for c in found if c.object_id == 1} == {"00001", "00002", "00003", "00004"}
+    assert {c.frame for c in found if c.object_id == 2} == {"00003", "00004"}
+
+
+def test_stride(detector: models.Detector) -> None:
+    video, frames = clip(6)
+    config = et.Config(threshold=0.0, stride=2)
+    found = et.detect(detector, video, frames, [exemplar(1)], config, 2)
+    assert {c.frame for c in found} == {"00001", "00003", "00005"}
+
+
+@pytest.mark.parametrize("switch", ["coordinates", "text"])
+def test_switches_do_something(detector: models.Detector, switch: str) -> None:
+    video, frames = clip(2)
+    off = et.Config(threshold=0.0, nms_iou=1.0, max_per_frame=20, **{switch: False})
+    with_it = [c.score for c in et.detect(detector, video, frames, [exemplar(1)], LOOSE, 1)]
+    without = [c.score for c in et.detect(detector, video, frames, [exemplar(1)], off, 1)]
+    assert with_it != without
+
+
+def test_switching_coordinates_off_leaves_no_hook_behind(detector: models.Detector) -> None:
+    video, frames = clip(2)
+    before = [c.score for c in et.detect(detector, video, frames, [exemplar(1)], LOOSE, 1)]
+    config = et.Config(coordinates=False)
+    list(et.detect(detector, video, frames, [exemplar(1)], config, 1))
+    after = [c.score for c in et.detect(detector, video, frames, [exemplar(1)], LOOSE, 1)]
+    assert before == after
+
+
+def boxes(*spans: tuple[int, int]) -> torch.Tensor:
+    masks = torch.zeros(len(spans), 1, 12, dtype=torch.bool)
+    for row, (start, stop) in enumerate(spans):
+        masks[row, 0, start:stop] = True
+    return masks
+
+
+@pytest.mark.parametrize(
+    ("scores", "spans", "config", "kept"),
+    [
+        ([0.5, 0.9], [(0, 4), (6, 10)], {}, [1, 0]),  # best first
+        ([0.9, 0.5], [(0, 10), (0, 9)], {"nms_iou": 0.7}, [0]),  # IoU 0.9: one and the same
+        ([0.9, 0.5], [(0, 10), (0, 7)], {"nms_iou": 0.7}, [0, 1]),  # IoU exactly 0.7: both stay
+        ([0.9, 0.2], [(0, 4), (6, 10)], {"threshold": 0.3}, [0]),
+        ([0.9, 0.8, 0.7], [(0, 2), (4, 6), (8, 10)], {"max_per_frame": 2}, [0, 1]),
+        ([0.9, 0.8], [(3, 3), (4, 6)], {}, [1]),  # an empty mask is no candidate
+        ([0.5, 0.5], [(0, 4), (6, 10)], {}, [0, 1]),  # ties keep the detector's order
+        # the second is dropped for the first, so it cannot drop the third
+        ([0.9, 0.8, 0.7], [(0, 6), (1, 8), (4, 10)], {"nms_iou": 0.4}, [0, 2]),
+    ],
+)
+def test_mask_nms(
+    scores: list[float], spans: list[tuple[int, int]], config: dict[str, float], kept: list[int]
+) -> None:
+    settings = et.Config(**{"threshold": 0.1, **config})  # type: ignore[arg-type]
+    assert et.keep_distinct(torch.tensor(scores), boxes(*spans), settings) == kept
+
+
+def test_golden_exemplar_tokens(golden: Path) -> None:
+    """transformers' own outputs on a real clip, recorded with the procedure of case.json."""
+    from safetensors.torch import load_file
+    from transformers import Sam3Config, Sam3Model
+
+    folder = golden / "tracker" / "sam3_detector_exemplar"
+    case = json.loads((folder / "case.json").read_text())["input"]
+    model = Sam3Model(Sam3Config.from_dict(json.loads((folder / "config.json").read_text()))).eval()
+    weights = golden / "tracker" / "weights" / "sam3_detector_exemplar.safetensors"
+    model.load_state_dict(load_file(weights))
+    ids, mask = (torch.tensor([case[key]]) for key in ("input_ids", "attention_mask"))
+    detector = models.Detector(model, ids, mask)
+    clip_folder = golden / "tracker" / "clips" / "dogs_jump" / "frames"
+
+    def vision(frame: int) -> object:
+        image = Image.open(clip_folder / f"{frame:05d}.png").convert("RGB").resize((112, 112))
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+        return model.get_vision_features((pixels - 0.5) / 0.5)
+
+    expected = np.load(folder / "expected.npz")
+    with torch.inference_mode():
+        prompt = et.exemplar_prompt(
+            detector,
+            vision(case["exemplar_frame"]),
+            torch.tensor([case["boxes_cxcywh_normalised"]]),
+            et.Config(),
+        )
+        for frame in case["later_frames"]:
+            out = et.detect_prompted(detector, vision(frame), prompt)
+            for name in ("pred_logits", "pred_boxes", "presence_logits"):
+                wanted = expected[f"f{frame:02d}.{name}"]
+                np.testing.assert_allclose(out[name][0], wanted, atol=1e-4, err_msg=name)
+            top = expected[f"f{frame:02d}.top_queries"]
+            masks = out.pred_masks[0][top.tolist()]
+            wanted = expected[f"f{frame:02d}.top_mask_logits"]
+            np.testing.assert_allclose(masks, wanted, atol=1e-4)
+    np.testing.assert_allclose(prompt.tokens[0], expected["exemplar.tokens"], atol=1e-4)
+    assert (prompt.valid[0].numpy() == expected["exemplar.valid"]).all()

@@ -1,0 +1,160 @@
+"""Crops to the pixel, features to the reference."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kit.embedders import crops, dinov3
+from kit.runtime import models
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    loaded: torch.nn.Module = models.load("dinov3", {"source": "tiny"}, "cpu")
+    return loaded
+
+
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    """A frame whose pixel value tells its column and row, and a 4x4 object."""
+    image = np.zeros((20, 30, 3), np.uint8)
+    image[..., 0] = np.arange(30)[None] * 8
+    image[..., 1] = np.arange(20)[:, None] * 12
+    mask = np.zeros((20, 30), bool)
+    mask[8:12, 10:14] = True
+    return image, mask
+
+
+def test_crop_without_padding_is_the_box() -> None:
+    image, mask = scene()
+    crop = crops.cut(image, mask, 4, 0.0, False)
+    assert (crop.pixels == image[8:12, 10:14]).all()
+    assert (crop.weights == 1).all()
+
+
+def test_crop_is_square_and_padded_on_the_longer_side() -> None:
+    """A 4x2 object with half its length on each side becomes 8x8."""
+    image, mask = scene()
+    mask[10:12] = False
+    crop = crops.cut(image, mask, 8, 0.5, False)
+    assert (crop.pixels == image[5:13, 8:16]).all()
+    assert (crop.weights == mask[5:13, 8:16]).all()
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 26), (16, 0), (16, 26)])
+def test_crop_may_cross_the_border(corner: tuple[int, int]) -> None:
+    """What lies outside is the frame's mean colour and no object."""
+    image, mask = scene()
+    top, left = corner
+    mask[:] = False
+    mask[top : top + 4, left : left + 4] = True
+    crop = crops.cut(image, mask, 8, 0.5, False)
+    y, x = (0 if top else 2), (0 if left else 2)
+    inside = np.zeros((8, 8), bool)
+    inside[y : y + 6, x : x + 6] = True
+    mean = image.reshape(-1, 3).mean(0).round().astype(np.uint8)
+    assert (crop.pixels[~inside] == mean).all()
+    assert (crop.pixels[2:6, 2:6] == image[top : top + 4, left : left + 4]).all()
+    assert crop.weights.sum() == 16
+
+
+def test_background_can_be_painted_out() -> None:
+    image, mask = scene()
+    mask[8, 10] = False
+    crop = crops.cut(image, mask, 4, 0.0, True)
+    mean = image.reshape(-1, 3).mean(0).round().astype(np.uint8)
+    assert (crop.pixels[0, 0] == mean).all()
+    assert (crop.pixels[1, 1] == image[9, 11]).all()
+
+
+def test_views_are_eight_different_and_keep_object_and_pixels_together() -> None:
+    image, mask = scene()
+    mask[8, 10] = False
+    turned = list(crops.views(crops.cut(image, mask, 4, 0.0, False), True, True))
+    assert len(turned) == 8
+    assert len({v.pixels.tobytes() for v in turned}) == 8
+    for view in turned:
+        (hole,) = np.argwhere(view.weights == 0)
+        assert (view.pixels[tuple(hole)] == image[8, 10]).all()
+    assert len(list(crops.views(turned[0], True, False))) == 2
+    assert len(list(crops.views(turned[0], False, True))) == 4
+
+
+def test_features_are_unit_rows(model: torch.nn.Module) -> None:
+    image, mask = scene()
+    for pooling in ("masked_mean", "cls"):
+        config = dinov3.Config(pooling=pooling, size=32)
+        rows = dinov3.embed(model, dinov3.pool(image, mask, config), config, 3)
+        assert rows.shape == (8, 48)
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert dinov3.embed(model, [], dinov3.Config(), 4).shape == (0, 48)
+
+
+def test_batches_change_nothing(model: torch.nn.Module) -> None:
+    image, mask = scene()
+    config = dinov3.Config(size=32)
+    views = dinov3.pool(image, mask, config)
+    one, all_ = (dinov3.embed(model, views, config, n) for n in (1, 8))
+    np.testing.assert_allclose(one, all_, atol=1e-5)
+
+
+def test_a_candidate_that_is_the_turned_target_matches_the_pool(model: torch.nn.Module) -> None:
+    """The pool is there so that a turned target has a cosine of 1 with one of its views."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    mask = np.zeros((64, 64), bool)
+    mask[20:44, 20:44] = True
+    config = dinov3.Config(size=32, padding=0.0)
+    pool = dinov3.embed(model, dinov3.pool(image, mask, config), config, 8)
+    turned = dinov3.crop(np.ascontiguousarray(np.rot90(image)), np.rot90(mask), config)
+    row = dinov3.embed(model, [turned], config, 1)
+    best = (row @ pool.T)[0]
+    assert best.max() == pytest.approx(1, abs=1e-4)  # resampling rounds pixels
+    assert best.argmax() == 1
+    assert best[0] < 0.999
+
+
+def test_masked_mean_ignores_patches_without_object(model: torch.nn.Module) -> None:
+    """By hand: two patches, the object on the second alone."""
+    config = dinov3.Config(size=32)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    weights = np.zeros((32, 32), np.float32)
+    weights[:16, 16:] = 1
+    row = dinov3.embed(model, [crops.Crop(pixels, weights)], config, 1)[0]
+    mean, std = np.array(dinov3._MEAN), np.array(dinov3._STD)
+    batch = torch.from_numpy(((pixels / 255 - mean) / std).transpose(2, 0, 1)[None]).float()
+    with torch.inference_mode():
+        patch = model(batch).last_hidden_state[0, 1 + 4 + 1].numpy()
+    np.testing.assert_allclose(row, patch / np.linalg.norm(patch), atol=1e-4)
+
+
+def test_golden_dinov3(golden: Path) -> None:
+    """transformers' own outputs on a real clip: our batch of normalised pixels gives the same."""
+    from safetensors.torch import load_file
+    from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+    folder = golden / "tracker" / "dinov3_features"
+    case = json.loads((folder / "case.json").read_text())["input"]
+    config = DINOv3ViTConfig.from_dict(json.loads((folder / "config.json").read_text()))
+    model = DINOv3ViTModel(config).eval()
+    model.load_state_dict(load_file(golden / "tracker" / "weights" / "dinov3_features.safetensors"))
+    expected = np.load(folder / "expected.npz")
+    clip = golden / "tracker" / "clips" / "dogs_jump" / "frames"
+    for index, crop in enumerate(case["crops"]):
+        image = Image.open(clip / f"{crop['frame']:05d}.png").convert("RGB")
+        image = image.crop(crop["box_xyxy"]).resize(crop["resize"], Image.Resampling.BICUBIC)
+        pixels = np.array(image)
+        whole = crops.Crop(pixels, np.ones(pixels.shape[:2], np.float32))
+        cls = dinov3.embed(model, [whole], dinov3.Config(pooling="cls"), 1)[0]
+        mean = dinov3.embed(model, [whole], dinov3.Config(), 1)[0]
+        for ours, wanted in (
+            (cls, expected[f"crop{index}.pooler_output"]),
+            (mean, expected[f"crop{index}.patch_tokens"].mean(0)),
+        ):
+            np.testing.assert_allclose(ours, wanted / np.linalg.norm(wanted), atol=1e-4)

@@ -1,0 +1,97 @@
+"""The shape of the house: who may import whom, and what must stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KIT = Path(__file__).parents[1] / "kit"
+# A package may import those to its right, and itself.
+LAYERS = {
+    "core": {"plugins"},
+    "data": {"core"},
+    "metrics": {"core"},
+    "submission": {"core", "metrics", "data"},
+    "report": {"core", "metrics", "data"},
+    "selectors": {"core"},
+    "runtime": {"core"},
+    "detectors": {"core", "runtime"},
+    "embedders": {"core"},
+    "trackers": {"core"},
+    "propagators": {"core", "trackers"},
+    "plugins": {"core"},
+    "stages": {
+        "core", "data", "metrics", "submission", "report", "runtime", "plugins",
+        "detectors", "embedders", "trackers",
+    },
+    "cli": {"core", "stages", "submission", "metrics", "data"},
+    "__main__": {"cli"},
+}  # fmt: skip
+FILES = sorted(KIT.rglob("*.py"))
+
+
+def imports(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(KIT)))
+def test_imports_point_down(file: Path) -> None:
+    parts = file.relative_to(KIT).with_suffix("").parts
+    if parts == ("__init__",):
+        return
+    allowed = LAYERS[parts[0]] | {parts[0]}
+    for name in imports(file):
+        assert not name.startswith("snakemake"), f"{file}: {name}"
+        if name.startswith("kit."):
+            assert name.split(".")[1] in allowed, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(KIT)))
+def test_files_and_functions_stay_small(file: Path) -> None:
+    text = file.read_text()
+    assert len(text.splitlines()) <= 350
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            length = (node.end_lineno or 0) - node.lineno
+            assert length <= 60, f"{file}: {node.name} has {length} lines"
+
+
+def test_planning_is_light() -> None:
+    """What a rule file imports must not bring in what only jobs need."""
+    program = (
+        "import sys\n"
+        "import kit.cli, kit.plugins, kit.core.config, kit.core.artifacts, kit.data.layout\n"
+        "import kit.runtime.narrator\n"
+        "heavy = {'torch', 'cv2', 'transformers', 'sam2', 'pandas', 'numba'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("stage", [
+    "draw", "frames", "meta", "candidates", "features", "manifest", "anchors", "masks", "scores",
+    "results", "submission", "report",
+])  # fmt: skip
+def test_every_stage_explains_itself(stage: str) -> None:
+    """The help of a stage needs no model library either."""
+    program = (
+        "import sys\n"
+        "from kit.cli import main\n"
+        f"sys.argv = ['kit', '{stage}', '--help']\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n"
+        "    heavy = {'torch', 'transformers'} & set(sys.modules)\n"
+        "    sys.exit(end.code or ', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--output" in done.stdout
