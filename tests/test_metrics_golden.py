@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,22 @@ def test_all_golden_cases_are_bit_equal(golden):
     assert wrong == []
 
 
-def matches(case, wanted):
+def test_archives_of_the_golden_cases_are_bit_equal(golden, tmp_path):
+    expected = json.loads((golden / "expected.json").read_text())
+    wrong = []
+    for name, wanted in expected.items():
+        archive = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(archive, "w", strict_timestamps=False) as target:
+            for path in (golden / name / "pred").rglob("*"):
+                target.write(path, path.relative_to(golden / name / "pred"))
+        if not matches(golden / name, wanted, archive):
+            wrong.append(name)
+    assert wrong == []
+
+
+def matches(case, wanted, pred=None):
     try:
-        result = mosev2.evaluate(case / "gt", case / "pred", case / "meta.json")
+        result = mosev2.evaluate(case / "gt", pred or case / "pred", case / "meta.json")
     except Exception as error:  # the class is what is compared
         return type(error).__name__ == error_class(wanted.get("error", ""))
     if "error" in wanted:

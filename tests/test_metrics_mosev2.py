@@ -308,7 +308,13 @@ def test_files_of_a_score(some):
     (some.pred / "notes.txt").touch()
     result = report.score(some.gt, some.pred, some.meta, some.root / "out")
     read = {p.name: p.read_text() for p in (some.root / "out").iterdir()}
-    assert sorted(read) == ["curves.json", "metrics.json", "raw.json", "scores.txt"]
+    assert sorted(read) == [
+        "curves.json",
+        "details.json",
+        "metrics.json",
+        "raw.json",
+        "scores.txt",
+    ]
     raw, metrics = json.loads(read["raw.json"]), json.loads(read["metrics.json"])
     assert raw["scores"] == result.scores and raw["warnings"] == result.warnings
     assert read["scores.txt"].splitlines()[1] == f"J: {np.round(result.scores['J'] * 100, 2)}"
@@ -319,6 +325,11 @@ def test_files_of_a_score(some):
     assert np.mean(curves["b_1"]["J"]) == raw["objects"]["b_1"]["J"]
     assert curves["b_1"]["frames"] == [f"{i:05d}" for i in range(1, 19)]
     assert curves["a_1"]["J"] == []
+    details = json.loads(read["details.json"])
+    assert details["intervals"]["J"]["value"] == pytest.approx(raw["scores"]["J"], rel=1e-12)
+    assert sum(b["count"] for b in details["bins"]["objects"]) == 4
+    gone = [s["j"] for s in details["segments"] if (s["object"], s["kind"]) == ("b_1", "d")]
+    assert np.mean(gone) == raw["objects"]["b_1"]["disappear_J"]
 
 
 def test_percent_is_rounded_as_numpy_does():

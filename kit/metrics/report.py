@@ -5,14 +5,18 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kit.metrics import counts, mosev2
+from kit.core.errors import ArtifactError
+from kit.metrics import analysis, counts, mosev2
 from kit.metrics.folders import Location
 from kit.metrics.objects import SCORE_KEYS, Measures, ObjectResult
+
+RAW_SCHEMA = "raw/1"
 
 
 def percent(value: float | None) -> float:
@@ -61,7 +65,10 @@ def score(
     workers: int = 1,
     progress: bool = False,
 ) -> mosev2.Evaluation:
-    """Score a set and write `scores.txt`, `metrics.json`, `raw.json` and `curves.json`.
+    """Score a set and write the organisers' files and ours.
+
+    `scores.txt` and `metrics.json` as the organisers write them; `raw.json`: the unrounded numbers
+    and the warnings; `details.json`: intervals, bins, segments; `curves.json`: numbers per frame.
 
     Args:
         gt: folder of ground truth videos.
@@ -84,11 +91,79 @@ def score(
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "scores.txt", scores_text(result.scores))
     _write(folder / "metrics.json", metrics_json(objects, time.time() - start))
-    raw = {"schema": "raw/1", "scores": result.scores, "objects": objects}
+    raw = {"schema": RAW_SCHEMA, "scores": result.scores, "objects": objects}
     _write(folder / "raw.json", json.dumps(raw | {"warnings": result.warnings}, indent=1))
+    details = {"schema": "details/1"} | _details(result)
+    _write(folder / "details.json", json.dumps(details, indent=1))
     curves = {key: _curves(value) for key, value in result.objects.items()}
     _write(folder / "curves.json", json.dumps({"schema": "curves/1", "objects": curves}))
     return result
+
+
+def read_measures(path: Location) -> dict[str, Measures]:
+    """Measures by `<video>_<id>` of an earlier `score`.
+
+    Args:
+        path: the folder that `score` wrote to, or its raw.json.
+
+    Raises:
+        ArtifactError: the file is missing, damaged or of another schema.
+    """
+    file = Path(path) / "raw.json" if Path(path).is_dir() else Path(path)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        schema, objects = content["schema"], content.get("objects", {})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{file}: not readable ({error}); score the run again.") from error
+    if schema != RAW_SCHEMA:
+        raise ArtifactError(
+            f"{file}: expected schema {RAW_SCHEMA}, found {schema}; score the run again."
+        )
+    return dict(objects)
+
+
+def compare_runs(a: Location, b: Location, samples: int = 2000, seed: int = 0) -> str:
+    """Text that compares two scored runs, B minus A, in percentage points.
+
+    Args:
+        a: see `read_measures`.
+        b: see `read_measures`.
+        samples: see `kit.metrics.analysis.compare`.
+        seed: see `kit.metrics.analysis.compare`.
+
+    Raises:
+        ArtifactError: see `read_measures`.
+        DataError: the runs do not have the same objects.
+    """
+    found = analysis.compare(read_measures(a), read_measures(b), samples, seed)
+    lines = ["B - A in points, with 95 % intervals over videos"]
+    for key, interval in found.differences.items():
+        value, low, high = interval.value, interval.low, interval.high
+        if value is None or low is None or high is None:
+            lines.append(f"{key:<19}  undefined")
+        else:
+            limits = f"[{100 * low:+.2f}, {100 * high:+.2f}]"
+            lines.append(f"{key:<19} {100 * value:+6.2f}  {limits}")
+    for title, ranked in (("gained most", found.gained), ("lost most", found.lost)):
+        lines += ["", f"objects that {title} (J&F_new)"]
+        lines += [f"{100 * rise:+6.2f}  {name}" for name, rise in ranked]
+    return "\n".join([*lines, ""])
+
+
+def _details(result: mosev2.Evaluation) -> dict[str, Any]:
+    objects = result.objects
+    bins = {
+        "area": analysis.by_area(objects),
+        "objects": analysis.by_objects(objects),
+        "disappear_gap": analysis.by_gap(objects, "d"),
+        "reappear_gap": analysis.by_gap(objects, "r"),
+    }
+    intervals = analysis.intervals({key: value.measures for key, value in objects.items()})
+    return {
+        "intervals": {key: asdict(interval) for key, interval in intervals.items()},
+        "bins": {key: [asdict(one) for one in some] for key, some in bins.items()},
+        "segments": [asdict(segment) for segment in analysis.segments_of(objects)],
+    }
 
 
 def _curves(result: ObjectResult) -> dict[str, list[Any]]:
