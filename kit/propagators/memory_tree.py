@@ -103,7 +103,7 @@ def propagate(
     """
     source = EncodedFrames(tracker, frames)
     prompted = condition(tracker, source, prompts, len(frames))
-    course = Course(len(frames), 1, tracker.span)
+    course = Course(len(frames), tracker.span)
     trees = {id_: Tree(own, course, config) for id_, own in prompted.items()}
     height, width = prompts[0].mask.shape
     start = min(prompt.frame for prompt in prompts)
@@ -116,7 +116,8 @@ def propagate(
         while all(tree.is_final(emitted) for tree in trees.values()) and emitted <= frame:
             ready = {id_: t.trail.pop() for id_, t in trees.items() if t.first <= emitted}
             answers = [node.answer for node in ready.values()]
-            yield Outbox(emitted, ready, answers, (height, width)).open()
+            device = encoded.tokens.device
+            yield Outbox(emitted, ready, answers, (height, width), device).open()
             emitted += 1
 
 
@@ -250,7 +251,7 @@ class Tree:
         best = max(self._pathways, key=lambda p: p.score) if self._pathways else None
         if best is not None:
             self.trail.settle(best.node)
-        node = Node(best.node if best else None, _for_output(answer))
+        node = Node(best.node if best else None, answer.for_output())
         trusted = History(best.history.trusted) if best else History()
         pathway = _Pathway(node, trusted, best.score if best else 0.0)
         self._pathways = [pathway] * self._config.pathways
@@ -313,7 +314,7 @@ class Tree:
                 passed = ious[pick.mask] > self._config.min_iou
                 passed = passed and presence > self._config.min_presence
                 history = parent.history.then(memories[same], passed, self._course)
-                node = Node(parent.node, _for_output(answer))
+                node = Node(parent.node, answer.for_output())
                 children[child] = _Pathway(node, history, pick.score)
             grown.append(children[child])
         self._pathways = grown
@@ -332,15 +333,3 @@ def _on_host(answers: Sequence[Hypothesis]) -> list[tuple[list[float], float]]:
         return []
     table = torch.stack([torch.cat([a.iou, a.presence[None]]) for a in answers]).tolist()
     return [(row[:-1], row[-1]) for row in table]
-
-
-def _for_output(answer: Hypothesis) -> Hypothesis:
-    """What the output needs of an answer with K = 1, in host memory and free of its siblings."""
-    nothing = answer.full.new_empty(0)
-    return Hypothesis(
-        answer.logits.to("cpu", copy=True),
-        nothing,
-        answer.iou.cpu(),
-        answer.presence.cpu(),
-        nothing,
-    )

@@ -1,7 +1,7 @@
 """Which memories a frame recalls: by their distance in time, or by rank among the trusted ones.
 
-Distances are counted along the direction of travel; anchors are the memories of prompted frames,
-by frame, ascending. Nothing here knows models: a `Span` says how far memory reaches.
+Anchors are the memories of prompted frames, by frame, ascending. Nothing here knows models: a
+`Span` says how far memory reaches. Time runs forward; who wants the past reverses the video.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,10 @@ class Course:
 
     Attributes:
         length: Frames of the video.
-        step: +1 forward, -1 backward.
         span: How far the tracker's memory reaches.
     """
 
     length: int
-    step: int
     span: Span
 
     @property
@@ -34,10 +32,6 @@ class Course:
     def horizon(self) -> int:
         """What distances of pointers are divided by."""
         return max(self.pointers - 1, 1)
-
-    def distance(self, frame: int, other: int) -> int:
-        """Frames from `other` to `frame`, positive where `other` has been passed."""
-        return (frame - other) * self.step
 
 
 def closest(
@@ -68,7 +62,7 @@ def anchor_pointers(
 ) -> list[Recall]:
     """Pointers of the anchors, those still to come left out where the model wants it so."""
     candidates = anchors if course.span.far_pointers else chosen
-    recalls = [Recall(anchors[a], course.distance(frame, a)) for a in candidates]
+    recalls = [Recall(anchors[a], frame - a) for a in candidates]
     return [r for r in recalls if r.position >= 0 or not course.span.past_pointers]
 
 
@@ -97,11 +91,11 @@ def by_distance(
     pointing = tracked if course.span.far_pointers else nearby
     spatial = [Recall(anchors[a], 0) for a in chosen]
     for age in range(course.span.recent, 0, -1):
-        if (memory := nearby.get(frame - age * course.step)) is not None:
+        if (memory := nearby.get(frame - age)) is not None:
             spatial.append(Recall(memory, age))
     pointers = anchor_pointers(anchors, frame, course, chosen)
     for age in range(1, course.pointers):
-        if (memory := pointing.get(frame - age * course.step)) is not None:
+        if (memory := pointing.get(frame - age)) is not None:
             pointers.append(Recall(memory, age))
     return Context(tuple(spatial), tuple(pointers), course.horizon)
 
@@ -113,7 +107,7 @@ def forget(tracked: Mapping[int, Memory], frame: int, course: Course) -> dict[in
     """
     kept = {}
     for other, memory in tracked.items():
-        age = course.distance(frame, other) + 1
+        age = frame + 1 - other
         if age <= course.span.recent:
             kept[other] = memory
         elif age <= course.horizon:

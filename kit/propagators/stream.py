@@ -10,6 +10,19 @@ from kit.core.types import FrameSource, Image
 from kit.trackers.base import Encoded, FrameResult, Hypothesis, Tracker
 
 
+class Reversed:
+    """A video from its end to its beginning."""
+
+    def __init__(self, frames: FrameSource) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Image:
+        return self._frames[len(self._frames) - 1 - index]
+
+
 class EncodedFrames:
     """Encodes each frame once, even where a prompt needs it ahead of its turn.
 
@@ -58,6 +71,7 @@ class Outbox:
         object_ids: Iterable[int],
         answers: Sequence[Hypothesis],
         size: tuple[int, int],
+        device: torch.device | None = None,
     ) -> None:
         """Enlarge the masks and start the copy.
 
@@ -66,11 +80,12 @@ class Outbox:
             object_ids: The N objects.
             answers: Of each, K = 1.
             size: (height, width) of the video.
+            device: Where to enlarge, if not where the answers are.
         """
         self._frame = frame
         self._ids = tuple(object_ids)
         with torch.inference_mode():
-            masks = torch.stack([answer.logits for answer in answers])
+            masks = torch.stack([answer.logits for answer in answers]).to(device)
             if masks.shape[-2:] != size:
                 masks = functional.interpolate(
                     masks, size=size, mode="bilinear", align_corners=False

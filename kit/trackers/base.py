@@ -67,6 +67,18 @@ class Hypothesis:
             self.prompted,
         )
 
+    def for_output(self) -> "Hypothesis":
+        """A copy in host memory of what a result needs, free of its siblings."""
+        nothing = self.full.new_empty(0)
+        return Hypothesis(
+            self.logits.to("cpu", copy=True),
+            nothing,
+            self.iou.to("cpu", copy=True),
+            self.presence.to("cpu", copy=True),
+            nothing,
+            self.prompted,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Memory:
@@ -92,8 +104,8 @@ class Recall:
     Attributes:
         memory: The memory.
         position: As spatial memory its age in temporal codes: 0 a prompted frame, 1 the last frame,
-            up to `Span.recent`. As pointer the signed distance to the present frame in frames,
-            positive for the past of the direction of travel.
+            up to `Span.recent`. As pointer its distance to the present frame in frames,
+            positive for the past.
         weight: Factor on its attention keys (not values), SAM2Long's modulation; 1 leaves them.
     """
 
