@@ -5,10 +5,13 @@ pixels a word (pixel x is bit x % 64 of word x // 64), and after the one pass ov
 words that hold something are touched, so that stray pixels far from an object cost nothing.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from kit.metrics.disks import Tolerances
@@ -44,16 +47,17 @@ class Counter:
         self._index = np.full(256, -1, dtype=np.int64)
         self._index[known] = range(len(known))
         self._n = len(known)
-        self._disks, self._rows = tolerances.table()
-        self._choice = tolerances.choice
-        self._pad = int(np.abs(self._disks).max()) // 64 + 1
+        disks, rows = tolerances.table()
+        self._tolerances = disks, rows, tolerances.choice
+        pad = int(np.abs(disks).max()) // 64 + 1
         words = (width + 63) // 64
-        planes = 2, self._n, height + 1, words + 1
-        self._planes = np.zeros(planes, dtype=np.uint64)
+        self._planes = np.zeros((2, self._n, height + 1, words + 1), dtype=np.uint64)
         self._spans = np.tile(np.array(NOWHERE), (2, self._n, height + 1, 1))
-        self._edges = np.zeros((2, height, words + 2 * self._pad), dtype=np.uint64)
-        self._blocks = np.zeros((2, height // 32 + 3, self._edges.shape[2]), dtype=np.uint8)
-        self._lists = np.zeros((2, height * words, 2), dtype=np.int64)
+        self._buffers = (
+            np.zeros((2, height, words + 2 * pad), dtype=np.uint64),  # boundaries of one object
+            np.zeros((2, height // 32 + 3, words + 2 * pad), dtype=np.uint8),  # where any is
+            np.zeros((2, height * words, 2), dtype=np.int64),  # its words that hold any
+        )
         self.strays = 0
 
     def count(self, gt: NDArray[np.uint8], pred: NDArray[np.uint8]) -> Ints:
@@ -70,18 +74,14 @@ class Counter:
         if gt.shape != self.shape or pred.shape != self.shape:
             raise ValueError(f"label maps {gt.shape} and {pred.shape}, expected {self.shape}")
         counts = np.zeros((self._n + 1, 9), dtype=np.int64)
-        self.strays = _count_frame(
+        self.strays = _kernel()(
             _rows_contiguous(gt),
             _rows_contiguous(pred),
             self._index,
-            self._disks,
-            self._rows,
-            self._choice,
+            self._tolerances,
             self._planes,
             self._spans,
-            self._edges,
-            self._blocks,
-            self._lists,
+            self._buffers,
             counts,
         )
         return counts[self._row]
@@ -251,17 +251,11 @@ def _clear(plane: Words, spans: Ints) -> None:
 
 @jit
 def _count_object(
-    width: int,
-    disks: Ints,
-    rows: Ints,
-    choice: Ints,
-    planes: Words,
-    spans: Ints,
-    edges: Words,
-    blocks: NDArray[np.uint8],
-    lists: Ints,
-    counts: Ints,
+    width: int, tolerances: Any, planes: Words, spans: Ints, buffers: Any, counts: Ints
 ) -> None:
+    """Count an object whose planes and areas are there already; leaves all memory empty."""
+    disks, rows, choice = tolerances
+    edges, blocks, lists = buffers
     pad = (edges.shape[2] - (planes.shape[2] - 1)) >> 1
     n_gt, counts[3] = _boundary(planes[0], spans[0], width, pad, edges[0], blocks[0], lists[0])
     n_pred, counts[4] = _boundary(planes[1], spans[1], width, pad, edges[1], blocks[1], lists[1])
@@ -280,34 +274,31 @@ def _count_object(
         _clear(planes[side], spans[side])
 
 
-@jit
 def _count_frame(
     gt: NDArray[np.uint8],
     pred: NDArray[np.uint8],
     index: Ints,
-    disks: Ints,
-    rows: Ints,
-    choice: Ints,
+    tolerances: Any,
     planes: Words,
     spans: Ints,
-    edges: Words,
-    blocks: NDArray[np.uint8],
-    lists: Ints,
+    buffers: Any,
     counts: Ints,
 ) -> int:
+    """Count all objects of a frame; returns the stray pixels of the prediction."""
     _pack(gt, index, planes[0], spans[0], counts, 0)
     strays = _pack(pred, index, planes[1], spans[1], counts, 1)
     for k in range(planes.shape[1]):
-        _count_object(
-            gt.shape[1],
-            disks,
-            rows,
-            choice,
-            planes[:, k],
-            spans[:, k],
-            edges,
-            blocks,
-            lists,
-            counts[k],
-        )
+        _count_object(gt.shape[1], tolerances, planes[:, k], spans[:, k], buffers, counts[k])
     return strays
+
+
+@functools.cache
+def _kernel() -> Any:
+    """`_count_frame`, compiled once for label maps of any layout."""
+    labels = types.Array(types.uint8, 2, "A", readonly=True)
+    int1, int2, int3, int4 = (types.Array(types.int64, n, "C") for n in (1, 2, 3, 4))
+    word3, word4 = (types.Array(types.uint64, n, "C") for n in (3, 4))
+    tolerances = types.Tuple((int3, int1, int2))
+    buffers = types.Tuple((word3, types.Array(types.uint8, 3, "C"), int3))
+    given = labels, labels, int1, tolerances, word4, int4, buffers, int2
+    return numba.njit(types.int64(*given), cache=True, nogil=True)(_count_frame)
