@@ -156,5 +156,5 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ArtifactError, match="expected schema raw/1, found raw/0"):
         report.read_measures(tmp_path / "a")
     (tmp_path / "a" / "raw.json").write_text("{")
-    with pytest.raises(ArtifactError, match="not readable"):
+    with pytest.raises(ArtifactError, match="not valid JSON"):
         report.read_measures(tmp_path / "a")

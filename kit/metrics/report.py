@@ -1,8 +1,6 @@
 """The organisers' two result files, and the unrounded numbers beside them."""
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kit.core.errors import ArtifactError
+from kit.core.files import read_json, write_text
 from kit.metrics import analysis, counts, mosev2
 from kit.metrics.folders import Location
 from kit.metrics.objects import SCORE_KEYS, Measures, ObjectResult
@@ -89,14 +88,14 @@ def score(
     objects = {key: value.measures for key, value in result.objects.items()}
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "scores.txt", scores_text(result.scores))
-    _write(folder / "metrics.json", metrics_json(objects, time.time() - start))
+    write_text(folder / "scores.txt", scores_text(result.scores))
+    write_text(folder / "metrics.json", metrics_json(objects, time.time() - start))
     raw = {"schema": RAW_SCHEMA, "scores": result.scores, "objects": objects}
-    _write(folder / "raw.json", json.dumps(raw | {"warnings": result.warnings}, indent=1))
+    write_text(folder / "raw.json", json.dumps(raw | {"warnings": result.warnings}, indent=1))
     details = {"schema": "details/1"} | _details(result)
-    _write(folder / "details.json", json.dumps(details, indent=1))
+    write_text(folder / "details.json", json.dumps(details, indent=1))
     curves = {key: _curves(value) for key, value in result.objects.items()}
-    _write(folder / "curves.json", json.dumps({"schema": "curves/1", "objects": curves}))
+    write_text(folder / "curves.json", json.dumps({"schema": "curves/1", "objects": curves}))
     return result
 
 
@@ -110,16 +109,13 @@ def read_measures(path: Location) -> dict[str, Measures]:
         ArtifactError: the file is missing, damaged or of another schema.
     """
     file = Path(path) / "raw.json" if Path(path).is_dir() else Path(path)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        schema, objects = content["schema"], content.get("objects", {})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{file}: not readable ({error}); score the run again.") from error
+    content = read_json(file)
+    schema = content.get("schema") if isinstance(content, dict) else None
     if schema != RAW_SCHEMA:
         raise ArtifactError(
             f"{file}: expected schema {RAW_SCHEMA}, found {schema}; score the run again."
         )
-    return dict(objects)
+    return dict(content["objects"])
 
 
 def compare_runs(a: Location, b: Location, samples: int = 2000, seed: int = 0) -> str:
@@ -174,18 +170,3 @@ def _curves(result: ObjectResult) -> dict[str, list[Any]]:
         "F_new": result.f_new.tolist(),
         "F": result.f.tolist(),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one step, so that a reader never sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
