@@ -192,5 +192,5 @@ def test_which_zip_was_51_17(tmp_path, capsys):
 
 def test_missing_archive(tmp_path):
     (tmp_path / "scores.txt").write_text(SCORES_TXT)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="Give the very file"):
         command("--ledger", tmp_path / "l", "add", tmp_path / "scores.txt", "--archive", "no.zip")

@@ -209,17 +209,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _entry(args: argparse.Namespace) -> Entry:
-    try:
-        digest = sha256(args.archive)
-        config = args.config and sha256(args.config)
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror}.") from error
     return Entry(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         archive=args.archive.name,
-        archive_sha256=digest,
+        archive_sha256=_digest(args.archive),
         server=read_scores(args.scores),
         local=args.local and read_scores(args.local),
         recipe=args.recipe,
-        config_sha256=config,
+        config_sha256=args.config and _digest(args.config),
     )
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Give the very file that was uploaded or run.")
+    return sha256(path)
