@@ -22,7 +22,12 @@ STAGES = (
     "submission",
     "report",
 )
-TOOLS: dict[str, str] = {}
+TOOLS = {
+    "check": "kit.submission.check",
+    "pack": "kit.submission.pack",
+    "ledger": "kit.submission.ledger",
+    "holdout": "kit.data.holdout",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,21 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 2 a mistake that the message explains, 130 interrupted. Anything else keeps its
     traceback: it is a defect of the kit.
     """
-    parsed = _parser(_named(arguments)).parse_args(arguments)
+    command = _named(arguments)
+    who = f"kit {command}" if command else "kit"
     try:
+        parsed = _parser(command).parse_args(arguments)  # imports a stage, which takes a while
         return parsed.run(parsed) or 0
     except KitError as error:
-        print(f"kit {parsed.command}: {error}", file=sys.stderr)
+        print(f"{who}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"kit {parsed.command}: interrupted; nothing half-written is left", file=sys.stderr)
+        print(f"{who}: interrupted; nothing half-written is left", file=sys.stderr)
         return 130
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise
         where = f" ({error.filename})" if error.filename else ""
         print(
-            f"kit {parsed.command}: {error.strerror}{where}. {_MENDABLE[error.errno]} "
+            f"{who}: {error.strerror}{where}. {_MENDABLE[error.errno]} "
             "Nothing half-written is left; then run the same command again.",
             file=sys.stderr,
         )
@@ -55,8 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 _MENDABLE = {
     errno.ENOSPC: "Free some space, or point `work` in the config to a larger disk.",
     errno.EDQUOT: "Your disk quota is used up: free some space or have it raised.",
+    errno.EFBIG: "The disk, or `ulimit -f`, allows no file of that size.",
     errno.EROFS: "Point `work` in the config to a disk that can be written.",
     errno.EACCES: "Check the permissions of that path.",
+    errno.EPERM: "Check the permissions of that path.",
+    errno.EISDIR: "A folder stands where a file is meant to be: rename or remove it.",
+    errno.ENOTDIR: "A file stands where a folder is meant to be: rename or remove it.",
+    errno.EEXIST: "A file stands where a folder is meant to be: rename or remove it.",
+    errno.ENAMETOOLONG: "Give the video, or the `work` folder, a shorter name.",
+    errno.EIO: "The disk itself fails to read or write: check its health, or use another one.",
 }
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,16 +23,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     The neighbour is synced to disk before it is renamed, so that neither a kill nor a power cut
     leaves half a file under the final name. What an earlier kill left behind is overwritten.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("w+b") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # on a read-only disk this fails too; the first reason counts
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it was about
         raise
 
 
@@ -70,11 +73,18 @@ def read_json(path: Path) -> Any:
 
 
 def sha256(data: bytes | Path) -> str:
-    """SHA-256 of bytes, or of a file's content, as 64 hex digits."""
-    if isinstance(data, Path):
+    """SHA-256 of bytes, or of a file's content, as 64 hex digits.
+
+    Raises:
+        ArtifactError: There is no such file.
+    """
+    if not isinstance(data, Path):
+        return hashlib.sha256(data).hexdigest()
+    try:
         with data.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    return hashlib.sha256(data).hexdigest()
+    except FileNotFoundError:
+        raise ArtifactError(f"{data}: no such file. {rebuild_hint(data)}") from None
 
 
 def rebuild_hint(path: Path) -> str:
