@@ -5,6 +5,7 @@
 | frames/VIDEO.json | frames/1 | index of a checked video |
 | candidates/.../VIDEO.jsonl.zst | candidates/1 | a header line, then a line per (object, frame) |
 | features/.../VIDEO.safetensors | features/1 | float16: a row per candidate, a pool per object |
+| manifest/NAME.json | manifest/1 | the files of all videos' evidence and their digests |
 | anchors/.../VIDEO.json | anchors/1 | what was chosen and what was not, with reasons |
 | masks/.../VIDEO.zip | masks/1 | stored palette PNGs and objects.json |
 | scores/.../VIDEO.json | scores/1 | official numbers of each object, with curves |
@@ -13,12 +14,10 @@ Each carries `inputs`, the digests of what it was made from, and readers compare
 files they are handed: a result is never built from older inputs than those it lies beside.
 """
 
-import io
 import json
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,11 @@ import numpy as np
 import zstandard
 
 from kit.core import files
+from kit.core.checks import Inputs, check_inputs, expecting, finite, tagged
 from kit.core.errors import ArtifactError
+from kit.core.images import MAX_PIXELS
+from kit.core.masks import MAX_ID, decode_rle
 from kit.core.types import Anchor, Candidate, Features, Rejected, Selection, Video, VideoObject
-
-Inputs = Mapping[str, str]
 
 _MAX_LINES = 2**30  # bytes of candidates text per video, unpacked
 _MAX_MEMBER = 2**28  # bytes of one member of a masks archive, unpacked
@@ -57,13 +57,13 @@ def write_video(path: Path, video: Video) -> None:
 
 def read_video(path: Path) -> Video:
     """Read the index of a video."""
-    with _expecting(path, "a video index"):
-        body = _tagged(path, files.read_json(path), "frames/1")
-        return Video(
+    with expecting(path, "a video index"):
+        body = tagged(path, files.read_json(path), "frames/1")
+        video = Video(
             name=str(body["name"]),
             height=int(body["height"]),
             width=int(body["width"]),
-            frames=tuple(body["frames"]),
+            frames=tuple(map(str, body["frames"])),
             images=Path(body["images"]),
             suffix=str(body["suffix"]),
             annotations=Path(body["annotations"]),
@@ -72,6 +72,20 @@ def read_video(path: Path) -> Video:
             ),
             digest=str(body["digest"]),
         )
+        if not video.frames or len(set(video.frames)) != len(video.frames):
+            raise ValueError(f"{len(video.frames)} frames, not all of them different")
+        if min(video.shape) < 1 or video.height * video.width > MAX_PIXELS:
+            raise ValueError(f"frames of {video.width}x{video.height} pixels")
+        for target in video.objects:
+            _known(video, target.id, target.first_frame)
+            if not 1 <= target.id <= MAX_ID:
+                raise ValueError(f"object id {target.id}, not from 1 to {MAX_ID}")
+        return video
+
+
+def _known(video: Video, object_id: object, frame: object) -> None:
+    if object_id not in {o.id for o in video.objects} or frame not in video.frames:
+        raise ValueError(f"object {object_id} on frame {frame} is not in the video")
 
 
 # --- candidates ---------------------------------------------------------------------------------
@@ -93,17 +107,18 @@ def write_candidates(path: Path, video: Video, found: Iterable[Candidate]) -> No
 
 def read_candidates(path: Path, video: Video) -> list[Candidate]:
     """Read the candidates of a video, in the order in which they were written."""
-    with _expecting(path, "candidates"):
+    with expecting(path, "candidates"):
         lines = [json.loads(line) for line in _unpack(path).splitlines()]
         header, *rows, end = lines
-        _tagged(path, header, "candidates/1")
+        tagged(path, header, "candidates/1")
         check_inputs(path, header["inputs"], {"video": video.digest})
         if end != {"rows": len(rows)}:
             raise ValueError(f"{len(rows)} rows, the last line says {end}")
+        for object_id, frame, score, _, _ in rows:
+            _known(video, object_id, frame)
+            finite(score)
         shape = video.shape
-        return [
-            Candidate(str(f), int(o), float(s), str(r), shape, str(m)) for o, f, s, m, r in rows
-        ]
+        return [Candidate(f, o, float(s), str(r), shape, str(m)) for o, f, s, m, r in rows]
 
 
 def _unpack(path: Path) -> str:
@@ -128,22 +143,64 @@ def write_features(path: Path, features: Features, inputs: Inputs) -> None:
         stream.write(save(tensors, metadata=header))
 
 
-def read_features(path: Path, inputs: Inputs, rows: int) -> Features:
-    """Read features as float32 and check that they line up with `rows` candidates."""
+def read_features(path: Path, inputs: Inputs, video: Video, rows: int) -> Features:
+    """Read features as float32 and check that they line up with objects and `rows` candidates."""
     from safetensors import SafetensorError, safe_open
 
-    with _expecting(path, "features"):
+    with expecting(path, "features"):
         try:
             with safe_open(path, framework="np") as opened:
-                header = _tagged(path, opened.metadata() or {}, "features/1")
+                header = tagged(path, opened.metadata() or {}, "features/1")
                 tensors = {k: opened.get_tensor(k).astype(np.float32) for k in opened.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(str(error)) from None
         check_inputs(path, json.loads(header["inputs"]), inputs)
         candidates = tensors.pop("candidates")
+        pools = {int(k.removeprefix("pool.")): v for k, v in tensors.items()}
         if len(candidates) != rows:
             raise ValueError(f"{len(candidates)} feature rows for {rows} candidates")
-        return Features(candidates, {int(k.removeprefix("pool.")): v for k, v in tensors.items()})
+        if sorted(pools) != [o.id for o in video.objects]:
+            raise ValueError(f"pools of objects {sorted(pools)}, not of the video's")
+        for array in (candidates, *pools.values()):
+            if array.ndim != 2 or array.shape[1] != candidates.shape[1]:
+                raise ValueError(f"rows of shape {array.shape[1:]} and {candidates.shape[1:]}")
+            if not np.isfinite(array).all():
+                raise ValueError("features that are no finite numbers")
+        return Features(candidates, pools)
+
+
+# --- manifest -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The files on which the anchors of one video are chosen.
+
+    Attributes:
+        frames: Index of the video.
+        candidates: None if none are mined.
+        features: None if none are mined.
+        digests: Of those files, when the manifest was written, under the names used as inputs.
+    """
+
+    frames: Path
+    candidates: Path | None
+    features: Path | None
+    digests: Inputs
+
+
+def read_manifest(path: Path) -> list[Evidence]:
+    """Read the manifest of all videos."""
+    with expecting(path, "manifest"):
+        body = tagged(path, files.read_json(path), "manifest/1")
+        return [_evidence(entry) for entry in body["videos"].values()]
+
+
+def _evidence(entry: Mapping[str, str]) -> Evidence:
+    mined = [key for key in ("candidates", "features") if key in entry]
+    digests = {"video": entry["video"], **{key: entry[f"{key}_sha256"] for key in mined}}
+    candidates, features = (Path(entry[key]) for key in mined) if mined else (None, None)
+    return Evidence(Path(entry["frames"]), candidates, features, digests)
 
 
 # --- anchors ------------------------------------------------------------------------------------
@@ -180,15 +237,14 @@ def write_anchors(path: Path, video: Video, selection: Selection, inputs: Inputs
 
 def read_anchors(path: Path, video: Video, inputs: Inputs) -> Selection:
     """Read a decision, whether a selector wrote it or a hand edited it."""
-    with _expecting(path, "anchors"):
-        body = _tagged(path, files.read_json(path), "anchors/1")
+    with expecting(path, "anchors"):
+        body = tagged(path, files.read_json(path), "anchors/1")
         check_inputs(path, body["inputs"], inputs)
-        known = {o.id for o in video.objects}
         for row in [*body["anchors"], *body["rejected"]]:
-            if row["object"] not in known or row["frame"] not in video.frames:
-                raise ValueError(
-                    f"object {row['object']} on frame {row['frame']} is not in the video"
-                )
+            _known(video, row["object"], row["frame"])
+            finite(row["score"])
+        for row in body["anchors"]:
+            _check_mask(row["rle"], video.shape)
         return Selection(
             [Anchor(r["frame"], r["object"], r["rle"], r["score"], r["margin"], r["reason"])
              for r in body["anchors"]],
@@ -196,10 +252,17 @@ def read_anchors(path: Path, video: Video, inputs: Inputs) -> Selection:
         )  # fmt: skip
 
 
+def _check_mask(rle: str, shape: tuple[int, int]) -> None:
+    try:
+        decode_rle(rle, *shape)
+    except ArtifactError as error:
+        raise ValueError(str(error)) from None  # it names no file
+
+
 def anchors_inputs(path: Path) -> dict[str, str]:
     """The digests that an anchors file was made from."""
-    with _expecting(path, "anchors"):
-        return dict(_tagged(path, files.read_json(path), "anchors/1")["inputs"])
+    with expecting(path, "anchors"):
+        return dict(tagged(path, files.read_json(path), "anchors/1")["inputs"])
 
 
 def _order(row: Anchor | Rejected) -> tuple[int, str]:
@@ -233,15 +296,15 @@ def write_masks(
 
 def read_masks(path: Path, inputs: Inputs) -> dict[str, Any]:
     """`objects.json` of a masks archive, its inputs checked."""
-    with _expecting(path, "masks"), zipfile.ZipFile(path) as archive:
-        body = _tagged(path, json.loads(_member(archive, "objects.json")), "masks/1")
+    with expecting(path, "masks"), zipfile.ZipFile(path) as archive:
+        body = tagged(path, json.loads(_member(archive, "objects.json")), "masks/1")
         check_inputs(path, body["inputs"], inputs)
         return dict(body)
 
 
 def read_pngs(path: Path) -> Iterator[tuple[str, bytes]]:
     """(frame name, PNG bytes) of a masks archive, in temporal order."""
-    with _expecting(path, "masks"), zipfile.ZipFile(path) as archive:
+    with expecting(path, "masks"), zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if name.endswith(".png"):
                 yield name.removesuffix(".png"), _member(archive, name)
@@ -269,58 +332,11 @@ def write_scores(path: Path, body: Mapping[str, Any], inputs: Inputs) -> None:
 
 def read_scores(path: Path, inputs: Inputs) -> dict[str, Any]:
     """Read the official numbers of one video, its inputs checked."""
-    with _expecting(path, "scores"):
-        body = _tagged(path, files.read_json(path), "scores/1")
+    with expecting(path, "scores"):
+        body = tagged(path, files.read_json(path), "scores/1")
         check_inputs(path, body["inputs"], inputs)
+        for result in body["objects"].values():
+            for value in result["measures"].values():
+                if value is not None:
+                    finite(value)
         return dict(body)
-
-
-# --- common -------------------------------------------------------------------------------------
-
-
-def check_inputs(path: Path, found: Inputs, wanted: Inputs) -> None:
-    """Compare recorded digests with those of the files at hand.
-
-    Raises:
-        ArtifactError: The artifact was made from something else.
-    """
-    for name, digest in wanted.items():
-        if found.get(name) != digest:
-            was = str(found.get(name, "nothing"))[:12]
-            raise ArtifactError(
-                f"{path}: made from {name} {was}..., but the {name} at hand is {digest[:12]}... "
-                "An earlier run failed half-way, or a file was edited. " + files.rebuild_hint(path)
-            )
-
-
-def _tagged(path: Path, body: Any, schema: str) -> Any:
-    found = body.get("schema") if isinstance(body, dict) else None
-    if found != schema:
-        raise ArtifactError(
-            f"{path}: expected schema {schema}, found {found}. " + files.rebuild_hint(path)
-        )
-    return body
-
-
-class _expecting:
-    """Turns whatever a damaged file raises into an ArtifactError that names it."""
-
-    DAMAGE = (
-        ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, struct.error,
-        zlib.error, zipfile.BadZipFile, zstandard.ZstdError, NotImplementedError,
-        io.UnsupportedOperation,
-    )  # fmt: skip
-
-    def __init__(self, path: Path, what: str) -> None:
-        self.path, self.what = path, what
-
-    def __enter__(self) -> None:
-        if not self.path.is_file():
-            raise ArtifactError(f"{self.path}: no such file. {files.rebuild_hint(self.path)}")
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, self.DAMAGE):
-            raise ArtifactError(
-                f"{self.path}: damaged {self.what} ({type(error).__name__}: {error}). "
-                + files.rebuild_hint(self.path)
-            ) from None
