@@ -45,13 +45,28 @@ def probe_image(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def read_labels(path: Path) -> LabelMap:
+def read_labels(path: Path, size: tuple[int, int] | None = None) -> LabelMap:
     """Decode a label map: palette or 8-bit grey PNG, values as they are.
 
+    Args:
+        path: The file.
+        size: (height, width) of the frames; None takes any.
+
     Raises:
-        DataError: The file is missing or damaged, or its pixels are no ids (RGB, 1-bit, 16-bit).
+        DataError: The file is missing or damaged, of another size than the frames, or its pixels
+            are no ids (RGB, 1-bit, 16-bit, or any JPEG).
     """
     with _opened(path) as image:
+        if size is not None and image.size != (size[1], size[0]):
+            raise DataError(
+                f"{path}: {image.width}x{image.height}, but the frames are {size[1]}x{size[0]}. "
+                "Masks must have the size of their frames; was one of them resized?"
+            )
+        if image.format != "PNG":
+            raise DataError(
+                f"{path}: a {image.format}, expected a PNG. Lossy files do not keep object ids; "
+                "renaming is not enough, save the mask as PNG from its source."
+            )
         if image.mode not in ("P", "L"):
             raise DataError(
                 f"{path}: pixels of mode {image.mode}, expected object ids in a palette PNG "

@@ -4,14 +4,15 @@ Reads the index and the frames of one video; writes scored masks, a line per reg
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from kit import plugins
 from kit.core import artifacts, images
+from kit.core.errors import DataError
 from kit.core.masks import Mask
 from kit.core.types import Video, VideoObject
-from kit.stages import progress
+from kit.detectors.base import Exemplar
+from kit.stages import progress, settings
 
 VERSION = 1
 
@@ -19,29 +20,42 @@ VERSION = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
-    parser.add_argument("--settings", type=json.loads, required=True, help="detector preset, JSON")
+    parser.add_argument(
+        "--settings", type=settings.parsed, required=True, help="detector preset, JSON"
+    )
     parser.add_argument("--batch", type=int, default=4, help="frames per forward (%(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="candidates (.jsonl.zst)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Find the candidates of one video."""
-    from kit.detectors.base import Exemplar
-    from kit.runtime import devices, models
-
     video = artifacts.read_video(args.frames)
-    method, config = plugins.configured("detectors", args.settings)
     exemplars = [
         Exemplar(o.id, video.index(o.first_frame), first_mask(video, o)) for o in video.objects
     ]
+    weights = settings.block(args.settings, "model", "source")
+    method, config = plugins.configured("detectors", args.settings)  # imports torch: checks first
+
+    from kit.runtime import devices, models
+
     frames = progress.counted(images.Frames(video), f"candidates of {video.name}")
     with devices.lease() as device, models.precision(device):
-        model = models.load("sam3_detector", args.settings["model"], device)
+        model = models.load("sam3_detector", weights, device)
         found = method.detect(model, video, frames, exemplars, config, args.batch)
         artifacts.write_candidates(args.output, video, found)
 
 
 def first_mask(video: Video, target: VideoObject) -> Mask:
-    """The user's mask of an object, `bool[H, W]`."""
-    mask: Mask = images.read_labels(video.annotation(target.first_frame)) == target.id
+    """The user's mask of an object, `bool[H, W]`, not empty.
+
+    Raises:
+        DataError: The label map is gone, or is not the one that was indexed.
+    """
+    path = video.annotation(target.first_frame)
+    mask: Mask = images.read_labels(path, video.shape) == target.id
+    if not mask.any():
+        raise DataError(
+            f"{path}: shows no object {target.id}, though it did when the video was indexed. "
+            "Was the mask replaced? Run the frames stage again."
+        )
     return mask

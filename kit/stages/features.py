@@ -5,8 +5,7 @@ rows for transformed views of its first mask.
 """
 
 import argparse
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from kit import plugins
 from kit.core import artifacts, images
 from kit.core.files import sha256
+from kit.core.masks import Mask
 from kit.core.types import Candidate, Features, FrameSource, Video
-from kit.stages import progress
+from kit.stages import progress, settings
 from kit.stages.candidates import first_mask
 
 VERSION = 1
@@ -28,25 +28,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
     parser.add_argument("--candidates", type=Path, required=True, help="its candidates")
-    parser.add_argument("--settings", type=json.loads, required=True, help="embedder preset, JSON")
+    parser.add_argument(
+        "--settings", type=settings.parsed, required=True, help="embedder preset, JSON"
+    )
     parser.add_argument("--batch", type=int, default=32, help="crops per forward (%(default)s)")
     parser.add_argument("--output", type=Path, required=True, help="features (.safetensors)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Describe one video's objects and candidates."""
-    from kit.runtime import devices, models
-
     video = artifacts.read_video(args.frames)
     candidates = artifacts.read_candidates(args.candidates, video)
-    method, config = plugins.configured("embedders", args.settings)
+    masks = {target.id: first_mask(video, target) for target in video.objects}
+    weights = settings.block(args.settings, "model", "source")
+    method, config = plugins.configured("embedders", args.settings)  # imports torch: checks first
+
+    from kit.runtime import devices, models
+
     frames = progress.counted(images.Frames(video), f"features of {video.name}")
     with devices.lease() as device, models.precision(device):
-        model = models.load("dinov3", args.settings["model"], device)
+        model = models.load("dinov3", weights, device)
         describe = Describe(method, model, config, args.batch)
         features = Features(
             candidates=describe.candidates(video, frames, candidates),
-            pools=describe.pools(video, frames),
+            pools=describe.pools(video, frames, masks),
         )
     inputs = {"video": video.digest, "candidates": sha256(args.candidates)}
     artifacts.write_features(args.output, features, inputs)
@@ -58,12 +63,14 @@ class Describe:
     def __init__(self, method: Any, model: Any, config: Any, batch: int) -> None:
         self.method, self.model, self.config, self.batch = method, model, config, batch
 
-    def pools(self, video: Video, frames: FrameSource) -> dict[int, NDArray[np.float32]]:
+    def pools(
+        self, video: Video, frames: FrameSource, masks: Mapping[int, Mask]
+    ) -> dict[int, NDArray[np.float32]]:
         """Per object the `float32[V, D]` rows of its transformed first views."""
         return {
             target.id: self._embed(
                 self.method.pool(
-                    frames[video.index(target.first_frame)], first_mask(video, target), self.config
+                    frames[video.index(target.first_frame)], masks[target.id], self.config
                 )
             )
             for target in video.objects

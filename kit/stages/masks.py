@@ -5,8 +5,7 @@ and the quality of each object on each frame beside them.
 """
 
 import argparse
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from kit import plugins
 from kit.core import artifacts, images, masks
 from kit.core.files import sha256
 from kit.core.types import Selection, Video
-from kit.stages import progress
+from kit.stages import progress, settings
 from kit.stages.candidates import first_mask
 
 VERSION = 1
@@ -26,36 +25,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
     parser.add_argument("--anchors", type=Path, required=True, help="its anchors (.json)")
-    parser.add_argument("--settings", type=json.loads, required=True, help="propagator, JSON")
+    parser.add_argument("--settings", type=settings.parsed, required=True, help="propagator, JSON")
     parser.add_argument("--output", type=Path, required=True, help="masks (.zip)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Propagate one video."""
-    from kit.runtime import devices, models
-
     video = artifacts.read_video(args.frames)
     selection = artifacts.read_anchors(args.anchors, video, {"video": video.digest})
-    prompts = prompts_of(video, selection)
+    given = {o.id: first_mask(video, o) for o in video.objects}
+    chosen = settings.block(args.settings, "tracker", "method")
+    weights = settings.block(chosen, "model", "source")
+    prompts = prompts_of(video, given, selection)  # imports torch: checks first
     propagator, config = plugins.configured("propagators", args.settings)
-    library, switches = plugins.configured("trackers", args.settings["tracker"])
+    library, switches = plugins.configured("trackers", chosen)
+
+    from kit.runtime import devices, models
+
     frames = progress.counted(images.Frames(video), f"masks of {video.name}")
     with devices.lease() as device, models.precision(device):
-        name = args.settings["tracker"]["method"]
-        model = models.load(name, args.settings["tracker"]["model"], device)
-        tracker = library.build(model, switches)
-        track = Track(video)
+        tracker = library.build(models.load(chosen["method"], weights, device), switches)
+        track = Track(video, given)
         pngs = track.paint(propagator.propagate(tracker, frames, prompts, config))
         inputs = {"video": video.digest, "anchors": sha256(args.anchors)}
         artifacts.write_masks(args.output, pngs, track.describe, inputs)
 
 
-def prompts_of(video: Video, selection: Selection) -> list[Any]:
+def prompts_of(video: Video, given: Mapping[int, masks.Mask], selection: Selection) -> list[Any]:
     """The given masks and the anchors, by object and time; an anchor never replaces the former."""
     from kit.trackers.base import Prompt
 
     starts = {o.id: video.index(o.first_frame) for o in video.objects}
-    given = [Prompt(starts[o.id], o.id, first_mask(video, o), given=True) for o in video.objects]
+    first = [Prompt(starts[i], i, mask, given=True) for i, mask in given.items()]
     mined = [
         Prompt(
             video.index(a.frame), a.object_id, masks.decode_rle(a.rle, *video.shape), given=False
@@ -63,14 +64,14 @@ def prompts_of(video: Video, selection: Selection) -> list[Any]:
         for a in selection.anchors
         if video.index(a.frame) != starts[a.object_id]
     ]
-    return sorted([*given, *mined], key=lambda p: (p.object_id, p.frame))
+    return sorted([*first, *mined], key=lambda p: (p.object_id, p.frame))
 
 
 class Track:
     """Turns soft masks into label maps while noting what they were made of."""
 
-    def __init__(self, video: Video) -> None:
-        self.video = video
+    def __init__(self, video: Video, given: Mapping[int, masks.Mask]) -> None:
+        self.video, self.given = video, given
         self.objects: dict[int, dict[str, dict[str, float]]] = {o.id: {} for o in video.objects}
         self.contested: dict[str, int] = {}
 
@@ -110,7 +111,7 @@ class Track:
         """On the frame where an object was given, its pixels are exactly the user's."""
         for target in self.video.objects:
             if target.first_frame == name:
-                mask = first_mask(self.video, target)
+                mask = self.given[target.id]
                 labels[(labels == target.id) & ~mask] = 0
                 labels[mask] = target.id
         return labels

@@ -7,9 +7,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kit.core import artifacts
-from kit.core.errors import DataError
-from kit.core.files import sha256
+from kit.core import artifacts, images
+from kit.core.errors import ArtifactError, DataError
+from kit.core.files import rebuild_hint, sha256
 from kit.core.types import Video
 from kit.metrics import mosev2
 from kit.metrics.objects import ObjectResult
@@ -29,9 +29,19 @@ def run(args: argparse.Namespace) -> None:
     video = artifacts.read_video(args.frames)
     artifacts.read_masks(args.masks, {"video": video.digest})
     predicted = dict(artifacts.read_pngs(args.masks))
+    if list(predicted) != list(video.frames):
+        raise ArtifactError(
+            f"{args.masks}: masks of {len(predicted)} frames, not those of the video's "
+            f"{len(video.frames)}. {rebuild_hint(args.masks)}"
+        )
     truth = [_truth(video, frame) for frame in video.frames]
     ids = [o.id for o in video.objects]
-    results = mosev2.evaluate_video(truth, [predicted[f] for f in video.frames], ids)
+    try:
+        results = mosev2.evaluate_video(truth, list(predicted.values()), ids)
+    except Exception:  # what Pillow raises has no common base
+        for frame in video.frames:
+            images.read_labels(video.annotation(frame), video.shape)  # names the damaged one
+        raise
     body = {
         "video": video.name,
         "frames": list(video.frames[1:-1]),

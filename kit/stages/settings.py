@@ -1,0 +1,41 @@
+"""Settings on a stage's command line: a JSON object, as the workflow cuts it out of the config."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kit.core.errors import ConfigError
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Read `--settings`; argparse prints what is wrong with it."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not valid JSON ({error}): {text[:60]!r}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(
+            f'expected a JSON object such as {{"method": ...}}: {text}'
+        )
+    return value
+
+
+def block(settings: Mapping[str, Any], name: str, key: str) -> dict[str, Any]:
+    """A block inside the settings, such as the `model` of a detector.
+
+    Args:
+        settings: What `parsed` read.
+        name: Of the block.
+        key: That the block must hold.
+
+    Raises:
+        ConfigError: The block is missing or no object, or lacks the key.
+    """
+    found = settings.get(name)
+    if not isinstance(found, dict) or not isinstance(found.get(key), str):
+        raise ConfigError(
+            f'--settings: `{name}` must be an object such as {{"{key}": "..."}}, got {found!r}. '
+            "By hand, names of presets are not looked up: write out what the config says of it."
+        )
+    return found
