@@ -22,11 +22,16 @@ def extract(source: Path, folder: Path) -> Path:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        count = _decode(source, part)
+        count, declared = _decode(source, part)
         if not count:
             raise DataError(
                 f"{source}: no frame could be decoded ({source.stat().st_size} bytes). The file is "
                 "damaged, or of a format unknown to OpenCV's FFmpeg; convert it to MP4/H.264."
+            )
+        if count < declared - max(2, declared // 50):  # some containers only estimate the number
+            raise DataError(
+                f"{source}: {count} frames could be decoded, but the file declares {declared}. It "
+                "is damaged or cut short; copy it again, or convert it to MP4/H.264 to keep these."
             )
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
@@ -35,14 +40,16 @@ def extract(source: Path, folder: Path) -> Path:
     return folder
 
 
-def _decode(source: Path, folder: Path) -> int:
+def _decode(source: Path, folder: Path) -> tuple[int, int]:
+    """Numbers of frames decoded, and declared by the file."""
     capture = cv2.VideoCapture(str(source))
+    declared = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
     count = 0
     try:
         while True:
             more, frame = capture.read()
             if not more:
-                return count
+                return count, declared
             done, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             if not done:
                 raise DataError(f"{source}: frame {count} could not be encoded as JPEG.")

@@ -58,18 +58,22 @@ class Split:
         """The frame folder of a video, or its video file.
 
         Raises:
-            DataError: There is neither.
+            DataError: There is neither, or more than one.
         """
         folder = self.root / self.images
+        here = folder.iterdir() if folder.is_dir() else ()
+        found = sorted(p for p in here if p.stem == video and p.suffix.lower() in VIDEOS)
         if (folder / video).is_dir():
-            return folder / video
-        for suffix in VIDEOS:
-            if (folder / f"{video}{suffix}").is_file():
-                return folder / f"{video}{suffix}"
-        raise DataError(
-            f"{folder / video}: no such frame folder, nor a video file of that name "
-            f"({', '.join(VIDEOS)}). Was it deleted or renamed?"
-        )
+            found.insert(0, folder / video)
+        if len(found) > 1:
+            names = " and ".join(p.name for p in found)
+            raise DataError(f"{folder}: {names} are all {video}. Keep one of them.")
+        if not found:
+            raise DataError(
+                f"{folder / video}: no such frame folder, nor a video file of that name "
+                f"({', '.join(VIDEOS)}). Was it deleted or renamed?"
+            )
+        return found[0]
 
     def labels(self, video: str) -> Path:
         """The label-map folder of a video."""
@@ -100,11 +104,12 @@ class Split:
         """
         source = self.source(video)
         files = [source] if source.is_file() else list(source.iterdir())
-        first = min(self.labels(video).glob("*.png"), default=None, key=lambda p: natural(p.name))
+        labels = label_files(self.labels(video))
+        first = labels[0] if labels else None
         seen = {
             "frames": sorted([f.name, f.stat().st_size] for f in files),
             "first": first and [first.name, sha256(first)],
-            "labels": sorted([p.name, p.stat().st_size] for p in self.labels(video).glob("*.png")),
+            "labels": sorted([p.name, p.stat().st_size] for p in labels),
             "meta": self.entry(video),
         }
         return sha256(canonical_json(seen).encode())[:16]
@@ -137,23 +142,29 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts]
 
 
+def label_files(folder: Path) -> list[Path]:
+    """Label maps of a folder in natural order; hidden files, which some systems leave, are none."""
+    found = (p for p in folder.glob("*.png") if not p.name.startswith("."))
+    return sorted(found, key=lambda p: natural(p.stem))
+
+
 def frame_files(folder: Path) -> list[Path]:
-    """Image files of a frame folder in natural order, checked to be one gapless sequence.
+    """Image files of a frame folder by frame number, checked to be one gapless sequence.
 
     Raises:
         DataError: No images, a name without a number, one number twice, mixed suffixes, or a gap.
     """
-    found = sorted(
-        (p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")),
-        key=lambda p: natural(p.stem),
-    )
+    found = [
+        p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")
+    ]
     if not found:
         raise DataError(f"{folder}: no frames ({', '.join(IMAGES)}).")
     if len({p.suffix for p in found}) > 1:
         kinds = ", ".join(sorted({p.suffix for p in found}))
         raise DataError(f"{folder}: frames of several kinds ({kinds}). Remove those not meant.")
-    _check_numbers(folder, [(number_of(p), p.name) for p in found])
-    return found
+    numbered = sorted((number_of(p), p.name) for p in found)
+    _check_numbers(folder, numbered)
+    return [folder / name for _, name in numbered]
 
 
 def number_of(path: Path) -> int:
@@ -169,7 +180,6 @@ def number_of(path: Path) -> int:
 
 
 def _check_numbers(folder: Path, numbered: list[tuple[int, str]]) -> None:
-    numbered = sorted(numbered)
     steps = [(b[0] - a[0], a[1], b[1]) for a, b in itertools.pairwise(numbered)]
     for step, earlier, later in steps:
         if step == 0:

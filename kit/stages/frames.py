@@ -6,8 +6,9 @@ Everything wrong with what the user brought is found here, before an hour of GPU
 
 import argparse
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,9 +96,16 @@ def _objects(labels: Path, frames: Sequence[str], size: tuple[int, int]) -> list
             "Semi-supervised segmentation starts from it; is `data.annotations` right?"
         )
     first: dict[int, str] = {}
-    for file in sorted(labels.glob("*.png"), key=lambda p: layout.natural(p.stem)):
-        if file.stem not in frames:
-            raise DataError(f"{file}: there is no frame {file.stem} among {len(frames)} frames.")
+    order = {frame: position for position, frame in enumerate(frames)}
+    files = layout.label_files(labels)
+    for file in files:
+        if file.stem not in order:
+            raise DataError(
+                f"{file}: there is no frame {file.stem} among the {len(frames)} frames, which go "
+                f"from {frames[0]} to {frames[-1]}. Masks are named like their frames; remove it, "
+                "or add the frame."
+            )
+    for file in sorted(files, key=lambda p: order[p.stem]):
         for object_id in _ids(file, size):
             first.setdefault(object_id, file.stem)
     if not first:
@@ -110,12 +118,7 @@ def _objects(labels: Path, frames: Sequence[str], size: tuple[int, int]) -> list
 
 def _ids(file: Path, size: tuple[int, int]) -> list[int]:
     """Object ids in a label map, checked."""
-    pixels = images.read_labels(file)
-    if pixels.shape != size:
-        raise DataError(
-            f"{file}: {pixels.shape[1]}x{pixels.shape[0]}, but the frames are {size[1]}x{size[0]}. "
-            "Masks must have the size of their frames; was one of them resized?"
-        )
+    pixels = images.read_labels(file, size)
     ids = [int(i) for i in np.flatnonzero(np.bincount(pixels.ravel())) if i]
     if ids and ids[-1] > MAX_ID:
         looks = " This looks like a 0/255 mask: use 1 for the object." if ids == [255] else ""
@@ -123,27 +126,31 @@ def _ids(file: Path, size: tuple[int, int]) -> list[int]:
     return ids
 
 
-def _compare(video: Video, entry: object, split: Split) -> None:
+def _compare(video: Video, entry: Mapping[str, Any] | None, split: Split) -> None:
     """Hold the index against the meta file's entry; a difference is an error, not a choice."""
-    if not isinstance(entry, dict):
+    if entry is None:
         return
-    ids = {o.id for o in video.objects}
-    try:
-        declared = {int(i) for i in entry.get("objects", ids)}
-    except (TypeError, ValueError):
-        declared = set()
-    facts = [
-        ("length", len(video.frames), entry.get("length")),
-        ("height", video.height, entry.get("height")),
-        ("width", video.width, entry.get("width")),
-        ("objects", sorted(ids), sorted(declared)),
-    ]
-    for what, found, told in facts:
-        if told is not None and told != found:
+    facts = {
+        "length": len(video.frames),
+        "height": video.height,
+        "width": video.width,
+        "objects": [o.id for o in video.objects],
+    }
+    for what, found in facts.items():
+        told = entry.get(what)
+        declared = _as_ids(told) if what == "objects" else told
+        if told is not None and declared != found:
             raise DataError(
-                f"{video.name}: {what} is {found} on disk, but {told} in {split.meta}. "
+                f"{video.name}: {what} is {found} on disk, but {told!r} in {split.meta}. "
                 "Are frames or label maps missing? Set `data.meta` to null to go by the disk alone."
             )
+
+
+def _as_ids(told: object) -> list[int] | None:
+    """Ids in a meta entry: a list of numbers, or of their digits, or a mapping keyed by them."""
+    if not isinstance(told, (list, dict)) or not all(str(i).isdecimal() for i in told):
+        return None
+    return sorted({int(i) for i in told})
 
 
 def _digest(files: Sequence[Path]) -> str:
