@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from kit.core.errors import WeightsError
 from kit.runtime import tiny
@@ -47,7 +48,10 @@ def load(kind: str, settings: Settings, device: str) -> Any:
     Raises:
         WeightsError: The weights cannot be had, or are laid out for something else.
     """
-    build = tiny.BUILDERS[kind] if settings["source"] == "tiny" else _LOADERS[kind]
+    source = settings["source"]
+    if source.startswith("~"):
+        settings = {**settings, "source": str(Path(source).expanduser())}
+    build = tiny.BUILDERS[kind] if source == "tiny" else _LOADERS[kind]
     return _placed(build(settings), device)
 
 
@@ -66,7 +70,7 @@ def _placed(model: Any, device: str) -> Any:
 def _sam3_detector(settings: Settings) -> tuple[Any, torch.Tensor, torch.Tensor]:
     from transformers import AutoTokenizer, Sam3Model
 
-    model = _pretrained(Sam3Model, settings)
+    model = _pretrained(Sam3Model, "sam3", settings)
     tokenizer = _fetched(settings, lambda source, **kw: AutoTokenizer.from_pretrained(source, **kw))
     text = tokenizer("visual", return_tensors="pt", padding="max_length", max_length=32)
     return model, text["input_ids"], text["attention_mask"]
@@ -75,23 +79,18 @@ def _sam3_detector(settings: Settings) -> tuple[Any, torch.Tensor, torch.Tensor]
 def _sam3_tracker(settings: Settings) -> Any:
     from transformers import Sam3TrackerVideoModel
 
-    return _pretrained(Sam3TrackerVideoModel, settings)
+    return _pretrained(Sam3TrackerVideoModel, "sam3", settings)
 
 
 def _dinov3(settings: Settings) -> Any:
     from transformers import AutoModel
 
-    model = _pretrained(AutoModel, settings)
-    if model.config.model_type != "dinov3_vit":
-        raise WeightsError(
-            f"{settings['source']}: a `{model.config.model_type}` checkpoint where DINOv3 ViT "
-            "(`dinov3_vit`) is needed."
-        )
-    return model
+    return _pretrained(AutoModel, "dinov3_vit", settings)
 
 
 def _sam2(settings: Settings) -> Any:
     """A checkpoint of the sam2 package: its yaml by name, its weights as .pt or .safetensors."""
+    from hydra.errors import HydraException
     from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2_video_predictor
 
     source, revision = settings["source"], settings.get("revision")
@@ -109,12 +108,20 @@ def _sam2(settings: Settings) -> Any:
             "configs/sam2.1/sam2.1_hiera_l.yaml."
         )
     weights = _state_dict(path)  # before the model is built: a wrong path should fail at once
-    model = build_sam2_video_predictor(config, device="cpu", apply_postprocessing=False)
+    try:
+        model = build_sam2_video_predictor(config, device="cpu", apply_postprocessing=False)
+    except HydraException as error:
+        raise WeightsError(
+            f"{config}: no configuration of the sam2 package ({_first_line(error)}). `config` is "
+            "one of its own, for example configs/sam2.1/sam2.1_hiera_l.yaml."
+        ) from None
     _fill(model, weights, source)
     return model
 
 
 def _state_dict(path: Path) -> dict[str, torch.Tensor]:
+    if path.is_dir():
+        raise WeightsError(f"{path}: a folder; SAM 2 takes the .pt or .safetensors file itself.")
     if not path.is_file():
         raise WeightsError(f"{path}: no such checkpoint file.{_ADVICE}")
     try:
@@ -125,7 +132,10 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)  # never unpickles code
         return dict(loaded["model"])
     except Exception as error:  # torch, pickle and safetensors raise a dozen unrelated classes
-        raise WeightsError(f"{path}: not a readable checkpoint ({error}).") from None
+        raise WeightsError(
+            f"{path}: not a readable checkpoint ({type(error).__name__}). Is the download "
+            "complete, and is it one of the sam2 package? A pickle that holds code is never run."
+        ) from None
 
 
 def _fill(model: torch.nn.Module, weights: dict[str, torch.Tensor], source: str) -> None:
@@ -138,8 +148,23 @@ def _fill(model: torch.nn.Module, weights: dict[str, torch.Tensor], source: str)
         ) from None
 
 
-def _pretrained(cls: Any, settings: Settings) -> Any:
-    """`from_pretrained`, strict: every weight of the model must be in the checkpoint."""
+def _pretrained(cls: Any, kind: str, settings: Settings) -> Any:
+    """`from_pretrained`, strict: every weight of the model must be in the checkpoint.
+
+    Args:
+        cls: Class of the model.
+        kind: What the checkpoint's `model_type` must start with. It is asked first: building
+            SAM 3 around a stranger's weights takes half a minute and a page of warnings.
+        settings: See `load`.
+    """
+    from transformers import PreTrainedConfig
+
+    found = _fetched(settings, lambda source, **kw: PreTrainedConfig.get_config_dict(source, **kw))
+    if not str(found[0].get("model_type")).startswith(kind):
+        raise WeightsError(
+            f"{settings['source']}: a checkpoint of `{found[0].get('model_type')}` where one of "
+            f"`{kind}` is needed. Is `source` that of another model?"
+        )
     model, info = _fetched(
         settings,
         lambda source, **kw: cls.from_pretrained(
@@ -161,9 +186,13 @@ def _fetched(settings: Settings, get: Callable[..., Any]) -> Any:
         raise WeightsError(f"{source}: no such folder or file.{_ADVICE}")
     try:
         return get(source, revision=revision) if revision else get(source)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{source}: cannot be loaded ({first}).{_ADVICE}") from None
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        hint = " Is the download complete?" if Path(source).exists() else _ADVICE
+        raise WeightsError(f"{source}: cannot be loaded ({_first_line(error)}).{hint}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _looks_local(source: str) -> bool:
