@@ -34,11 +34,17 @@ def lease() -> Iterator[str]:
 
 
 def visible_devices() -> list[str]:
-    """Ids of the GPUs this process may use, as `CUDA_VISIBLE_DEVICES` spells them."""
+    """Ids of the GPUs this process may use, as `CUDA_VISIBLE_DEVICES` spells them; none: the CPU.
+
+    Counting asks the driver without initialising CUDA.
+    """
+    import torch
+
+    count = torch.cuda.device_count()
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is not None:
-        return [part.strip() for part in allowed.split(",") if part.strip() not in ("", "-1")]
-    return [str(i) for i in range(len(list(Path("/proc/driver/nvidia/gpus").glob("*"))))]
+    if allowed is None:
+        return [str(i) for i in range(count)]
+    return [part.strip() for part in allowed.split(",")][:count]
 
 
 def _acquire(devices: list[str]) -> tuple[str, int]:
@@ -48,7 +54,8 @@ def _acquire(devices: list[str]) -> tuple[str, int]:
     waited = 0.0
     while True:
         for device in devices:
-            lock = os.open(folder / f"gpu-{device}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+            name = f"gpu-{device.replace('/', '_')}.lock"
+            lock = os.open(folder / name, os.O_CREAT | os.O_RDWR, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
