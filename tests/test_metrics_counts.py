@@ -63,6 +63,19 @@ def test_counts_at_every_kind_of_limit(shape):
     assert fast.tolist() == [slow.count(gt == i, pred == i) for i in (1, 2)]
 
 
+@given(st.floats(0, 20), st.integers(40, 90), st.integers(20, 110), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_every_offset_of_a_disk(radius, here, there, upright):
+    """Stripes from one end of a line: each boundary is a single pixel, around a word's border."""
+    gt, pred = np.zeros((2, 130, 1) if upright else (2, 1, 130), np.uint8)
+    gt.flat[: here + 1], pred.flat[: there + 1] = 1, 1
+    rows = counts.count(gt, pred, [1], disks.Tolerances((radius,), np.zeros((1, 2), np.int64)))[0]
+    edges = slow.boundary(gt == 1), slow.boundary(pred == 1)
+    assert rows[3] == rows[4] == 1
+    assert rows[5] == rows[7] == slow.matched(edges[0], edges[1], radius)
+    assert rows[6] == rows[8] == slow.matched(edges[1], edges[0], radius)
+
+
 def test_a_counter_forgets_the_last_frame():
     rng = np.random.default_rng(5)
     frames = [(scene(rng, (70, 130)), scene(rng, (70, 130))) for _ in range(20)]
