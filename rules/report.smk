@@ -7,6 +7,14 @@ MAKES    {WORK}/report/SPLIT.html
 REPORT = f"{WORK}/report/{config['split']}.html"
 
 
+# Pictures must not pass for results where the weights are random.
+NOTE = (
+    "Made with the tiny models: random weights that run every stage, and masks without meaning."
+    if any(model["source"] == "tiny" for model in config["models"].values())
+    else ""
+)
+
+
 rule report:
     """Write the report: table, strips of frames, anchors with their reasons."""
     message:
@@ -26,6 +34,7 @@ rule report:
         split=config["split"],
         recipes=canonical_json({name: recipe.path for name, recipe in RECIPES.items()}),
         videos=VIDEOS,
+        note=NOTE,
         version=version("report"),
     shell:
-        "{PYTHON:q} -m kit report --work {params.work:q} --split {params.split:q} --recipes {params.recipes:q} --videos {params.videos:q} --output {output:q} > {log:q} 2>&1"
+        "{PYTHON:q} -m kit report --work {params.work:q} --split {params.split:q} --recipes {params.recipes:q} --videos {params.videos:q} --note {params.note:q} --output {output:q} > {log:q} 2>&1"

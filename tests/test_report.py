@@ -365,3 +365,10 @@ def test_markup_escapes_what_is_not_markup() -> None:
 def test_no_model_library_is_loaded() -> None:
     code = "import sys, kit.stages.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_note_comes_before_the_numbers_and_is_escaped(split: Path, tmp_path: Path) -> None:
+    """Random weights must be told of before anybody reads a score."""
+    text = report(split, tmp_path / "page.html", ["a_0", "b_1"], note="random & meaningless")
+    assert 0 < text.index("random &amp; meaningless") < text.index('id="results"')
+    assert 'role="note"' not in report(split, tmp_path / "page.html", ["a_0", "b_1"])

@@ -98,6 +98,7 @@ class Overview:
         contested: Pixels that two objects claimed, by recipe and video.
         totals: The official numbers of each recipe; empty without ground truth.
         shown: Objects that get a card, in the order of the page.
+        note: What a reader must know before he believes a picture; may be empty.
     """
 
     split: str
@@ -108,6 +109,7 @@ class Overview:
     contested: Mapping[str, Mapping[str, int]]
     totals: Mapping[str, Scores]
     shown: Sequence[Entry]
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def _title(overview: Overview) -> Html:
         "header",
         element("h1", overview.split),
         element("p", "Video object segmentation: what every recipe did, in numbers and pictures."),
+        element("p", overview.note, class_="note", role="note") if overview.note else None,
         element(
             "dl",
             [element("div", element("dt", k), element("dd", f"{n:,}")) for k, n in facts],

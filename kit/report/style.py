@@ -20,6 +20,7 @@ p{max-width:48rem;margin:.4rem 0}
 a{color:var(--accent);text-decoration-thickness:1px;text-underline-offset:2px}
 nav{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin-top:1rem}
 small,.quiet,.small{color:var(--quiet);font-size:.86em;font-weight:400}
+.note{border-left:4px solid #b8860b;padding:.5rem .9rem;background:rgba(184,134,11,.12)}
 .facts-row{display:flex;flex-wrap:wrap;gap:.4rem 2.2rem;margin:1rem 0;padding:0}
 .facts-row div{display:flex;flex-direction:column-reverse}
 .facts-row dt{color:var(--quiet);font-size:.86em}

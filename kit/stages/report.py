@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from kit.metrics.report import percent
 from kit.report import choice, page, pictures
 from kit.report.content import Card, Entry, Outcome, Overview, Recipe, Row, Scores, Shot, Timeline
 
-VERSION = 1
+VERSION = 2
 SHOTS = 8  # frames of a strip
 SAMPLES = 600  # frames looked at for the bars over time; a bar has no more pixels to show
 
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strips", type=int, default=40, help="objects shown in pictures (%(default)s)"
     )
+    parser.add_argument("--note", default="", help="what readers must know first")
     parser.add_argument("--output", type=Path, required=True, help="page to write (.html)")
 
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     # What mines least is what the others are compared with, in whichever order JSON brought them.
     recipes.sort(key=lambda recipe: recipe.path.count("."))
     work = Work(args.work, recipes, sorted(args.videos))
-    overview = work.overview(args.split, args.strips)
+    overview = replace(work.overview(args.split, args.strips), note=args.note)
     with files.replacing(args.output) as stream:
         for part in page.render(overview, map(work.card, overview.shown)):
             stream.write(part.encode("utf-8", "replace"))
