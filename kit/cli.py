@@ -23,6 +23,8 @@ STAGES = (
     "report",
 )
 TOOLS = {
+    "score": "kit.metrics.score",
+    "compare": "kit.metrics.compare",
     "check": "kit.submission.check",
     "pack": "kit.submission.pack",
     "ledger": "kit.submission.ledger",

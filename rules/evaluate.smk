@@ -2,7 +2,7 @@
 
 REQUIRES {WORK}/frames/VIDEO.json, {WORK}/masks/PATH/VIDEO.zip
 MAKES    {WORK}/scores/PATH/VIDEO.json
-         {WORK}/results/RECIPE/scores.txt, metrics.json, results.json
+         {WORK}/results/RECIPE/scores.txt, metrics.json, objects.csv, results.json
 """
 
 SCORES = f"{WORK}/scores/{{path}}/{{video}}.json"
@@ -56,6 +56,7 @@ rule results:
         RESULTS,
         f"{WORK}/results/{{recipe}}/scores.txt",
         f"{WORK}/results/{{recipe}}/metrics.json",
+        f"{WORK}/results/{{recipe}}/objects.csv",
     log:
         f"{WORK}/logs/results/{{recipe}}.log",
     params:

@@ -1,17 +1,19 @@
 """Put the scores of all videos together: the seven official numbers of a recipe.
 
 Reads the scores of every video and checks that each was taken from the masks that lie there now;
-writes the organisers' two files and one with unrounded numbers.
+writes the organisers' two files, one with unrounded numbers and a table of objects.
 """
 
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from kit.core import artifacts, files
 from kit.core.files import sha256
 from kit.metrics import mosev2, report
 
-VERSION = 1
+VERSION = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write scores.txt, metrics.json and results.json; print the seven numbers."""
+    """Write scores.txt, metrics.json, results.json, objects.csv; print the seven numbers."""
     objects = {}
     for video in sorted(args.videos):
         current = {"masks": sha256(args.masks / f"{video}.zip")}
@@ -34,5 +36,8 @@ def run(args: argparse.Namespace) -> None:
     text = report.scores_text(totals)
     files.write_text(args.output / "scores.txt", text)
     files.write_text(args.output / "metrics.json", report.metrics_json(objects) + "\n")
-    files.write_json(args.output / "results.json", {"objects": objects, "scores": totals})
+    raw = {"schema": report.RAW_SCHEMA, "objects": objects, "scores": totals}
+    files.write_json(args.output / "results.json", raw)
+    table = pd.DataFrame.from_dict(objects, orient="index")
+    files.write_text(args.output / "objects.csv", table.to_csv(index_label="object"))
     print(text, end="")
