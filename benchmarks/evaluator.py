@@ -112,6 +112,7 @@ def write_set(root, size, videos, frames):
                 image.save(root / part / name / f"{t:05d}.png")
         ids = list(range(1, OBJECTS + 1))
         meta[name] = {"length": frames, "height": size[1], "width": size[0], "objects": ids}
+    (root / "pred" / "notes.txt").touch()  # else a single video would be taken for a wrapper
     (root / "meta.json").write_text(json.dumps({"videos": meta}))
 
 

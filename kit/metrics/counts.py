@@ -25,7 +25,7 @@ MATCHED_GT_NEW, MATCHED_PRED_NEW = 7, 8  # at the tolerance that follows the obj
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 
-NOWHERE = 1 << 40, -1  # first and last word of an empty row
+NOWHERE = 1 << 40, -1  # first and last word of an empty row, or row of an empty plane
 
 
 class Counter:
@@ -52,7 +52,7 @@ class Counter:
         pad = int(np.abs(disks).max()) // 64 + 1
         words = (width + 63) // 64
         self._planes = np.zeros((2, self._n, height + 1, words + 1), dtype=np.uint64)
-        self._spans = np.tile(np.array(NOWHERE), (2, self._n, height + 1, 1))
+        self._spans = np.tile(np.array(NOWHERE), (2, self._n, height + 2, 1))
         self._buffers = (
             np.zeros((2, height, words + 2 * pad), dtype=np.uint64),  # boundaries of one object
             np.zeros((2, height // 32 + 3, words + 2 * pad), dtype=np.uint8),  # where any is
@@ -102,15 +102,14 @@ def _rows_contiguous(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _pack(
     labels: NDArray[np.uint8], index: Ints, planes: Words, spans: Ints, counts: Ints, column: int
 ) -> int:
-    """Fill a bit plane per object, its span of words per row and its area; count stray pixels.
+    """Fill a bit plane per object, its spans and its area; count stray pixels.
 
-    `index[label]` is the row of that label's object, -1 for labels that are no object.
+    `index[label]` is the row of that label's object, -1 for labels that are no object. The spans
+    are the first and last word of each row that has pixels, at the end the first and last row.
     """
     height, width = labels.shape
     strays = 0
     for y in range(height):
-        for k in range(len(spans)):
-            spans[k, y, 0], spans[k, y, 1] = NOWHERE
         x = 0
         while True:
             if index[0] < 0:
@@ -128,6 +127,7 @@ def _pack(
                 if k >= 0:
                     planes[k, y, w] = word
                     spans[k, y, 0], spans[k, y, 1] = min(spans[k, y, 0], w), w
+                    spans[k, -1, 0], spans[k, -1, 1] = min(spans[k, -1, 0], y), y
                     counts[k, column] += popcount(word)
                 elif label > 0:
                     strays += popcount(word)
@@ -155,7 +155,8 @@ def _boundary(
     height = plane.shape[0] - 1
     last_word, last_bit = (width - 1) >> 6, ONE << np.uint64((width - 1) & 63)
     listed, pixels = 0, 0
-    for y in range(height):
+    top, bottom = spans[-1]
+    for y in range(max(top - 1, 0), bottom + 1):
         start = max(min(spans[y, 0], spans[y + 1, 0]) - 1, 0)
         for w in range(start, max(spans[y, 1], spans[y + 1, 1]) + 1):
             here, south = plane[y, w], plane[y + 1, w]
@@ -235,7 +236,9 @@ def _match(
 @jit
 def _intersection(planes: Words, spans: Ints) -> int:
     total = 0
-    for y in range(planes.shape[1] - 1):
+    for y in range(
+        max(spans[0, -1, 0], spans[1, -1, 0]), min(spans[0, -1, 1], spans[1, -1, 1]) + 1
+    ):
         start = max(spans[0, y, 0], spans[1, y, 0])
         for w in range(start, min(spans[0, y, 1], spans[1, y, 1]) + 1):
             total += popcount(planes[0, y, w] & planes[1, y, w])
@@ -244,9 +247,13 @@ def _intersection(planes: Words, spans: Ints) -> int:
 
 @jit
 def _clear(plane: Words, spans: Ints) -> None:
-    for y in range(plane.shape[0] - 1):
+    """Empty a plane and its spans."""
+    top, bottom = spans[-1]
+    for y in range(top, bottom + 1):
         for w in range(spans[y, 0], spans[y, 1] + 1):
             plane[y, w] = ZERO
+        spans[y] = NOWHERE
+    spans[-1] = NOWHERE
 
 
 @jit
