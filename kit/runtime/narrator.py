@@ -22,6 +22,7 @@ class Narrator(logging.Formatter):
         super().__init__()
         self._own = own
         self._start = time.monotonic()
+        self._jobs: dict[int, str] = {}  # what each said at its start; an error does not repeat it
 
     def format(self, record: logging.LogRecord) -> str:
         """The line for a record; empty where there is nothing to say."""
@@ -31,8 +32,12 @@ class Narrator(logging.Formatter):
             return ""
         if event not in _TOLD or (event == "job_info" and not fields.get("rule_msg")):
             return self._own.format(record)
-        told = {"job_info": _started, "progress": self._progress, "job_error": _failed}
+        told = {"job_info": self._started, "progress": self._progress, "job_error": self._failed}
         return told[event](fields)
+
+    def _started(self, fields: dict[str, Any]) -> str:
+        self._jobs[fields["jobid"]] = fields["rule_msg"]
+        return f"{_clock()}  > {fields['rule_msg']}"
 
     def _progress(self, fields: dict[str, Any]) -> str:
         done, total = fields["done"], fields["total"]
@@ -40,19 +45,15 @@ class Narrator(logging.Formatter):
         left = elapsed / done * (total - done) if done else 0.0
         return f"{_clock()}  {done} of {total} jobs done, about {_duration(left)} left"
 
-
-def _started(fields: dict[str, Any]) -> str:
-    return f"{_clock()}  > {fields['rule_msg']}"
-
-
-def _failed(fields: dict[str, Any]) -> str:
-    lines = [f"{_clock()}  FAILED {fields.get('rule_msg') or fields['rule_name']}"]
-    for log in map(Path, fields.get("log") or []):
-        if log.is_file():
-            last = log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
-            lines += [f"    {line}" for line in last]
-        lines.append(f"    log: {log}")
-    return "\n".join(lines)
+    def _failed(self, fields: dict[str, Any]) -> str:
+        what = self._jobs.get(fields["jobid"], fields["rule_name"])
+        lines = [f"{_clock()}  FAILED {what}"]
+        for log in map(Path, fields.get("log") or []):
+            if log.is_file():
+                last = log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
+                lines += [f"    {line}" for line in last]
+            lines.append(f"    log: {log}")
+        return "\n".join(lines)
 
 
 def _clock() -> str:
