@@ -467,7 +467,7 @@ def tracker(request: pytest.FixtureRequest, trackers: dict[str, Tracker]) -> Tra
     return trackers[request.param]
 
 
-CLIP = Clip(20)
+CLIP = Clip(18)
 
 
 def masks_at(*frames: int) -> list[Prompt]:
@@ -558,7 +558,7 @@ def test_the_tree_branches_on_sam3_with_anchors(
     config = memory_tree.Config(uncertainty=100.0)  # never certain
     results = list(memory_tree.propagate(trackers["sam3"], CLIP, masks_at(0, 9), config))
     assert max(rows) == 3
-    assert [result.frame for result in results] == list(range(20))
+    assert [result.frame for result in results] == list(range(18))
     given = greedy.propagate(trackers["sam3"], CLIP, masks_at(0, 9), greedy.Config())
     same = [
         t

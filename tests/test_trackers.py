@@ -19,12 +19,11 @@ from kit.trackers.attention import batches, weighted_keys
 from kit.trackers.base import Context, Memory, Prompt, Recall, Tracker
 from kit.trackers.square import square_mask
 
-LENGTH = 22  # longer than pointers reach back (16)
+LENGTH = 19  # longer than pointers reach back (16)
 CLIP = Clip(LENGTH)
 
 # prompted frames of each object; the engine takes all objects at once, the library one by one
 PLANS = {
-    "one object": {1: [0]},
     "later anchors": {1: [0, 6, 13], 2: [0, 9]},
     "late start": {1: [0], 2: [5, 12]},
     "more anchors than attended to": {1: [0, 2, 4, 9, 11, 17]},
