@@ -89,6 +89,13 @@ def test_a_set_equals_the_definition(some):
     assert result["warnings"] == []
 
 
+def test_frames_are_in_the_order_of_their_numbers(some):
+    padded = some.evaluate()["objects"]
+    for path in [*some.gt.rglob("*.png"), *some.pred.rglob("*.png")]:
+        path.rename(path.with_name(f"{int(path.stem)}.png"))
+    assert some.evaluate() | {"scores": None} == {"objects": padded, "scores": None, "warnings": []}
+
+
 def test_one_video_from_bytes(some):
     frames = some.videos["b"]
     results = mosev2.evaluate_video(

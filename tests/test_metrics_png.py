@@ -92,6 +92,16 @@ def test_damaged_files_fare_as_with_pillow(data):
     assert outcome(png.decode, broken) == outcome(pillow, broken)
 
 
+@pytest.mark.parametrize("rows", [2, 5])
+def test_intact_data_of_another_length_fare_as_with_pillow(rows):
+    """The header says 4 rows, the data are sound but of fewer or more."""
+    data = encode(np.full((rows, 6), 3, np.uint8), 8, 3, [0] * rows)
+    header = data[12:20] + (4).to_bytes(4, "big") + data[24:29]
+    data = data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:]
+    assert png._decode_plain(data) is None
+    assert outcome(png.decode, data) == outcome(pillow, data)
+
+
 @pytest.mark.parametrize(
     ("mode", "options", "words"),
     [

@@ -85,7 +85,9 @@ class Pairing:
             f"{self.name}: {what} ({len(frames)} frames, first {frames[0]})"
             for what, frames in self.notes.items()
         ]
-        meant = sorted(name.split(".")[0] for name in self.gt.names())[1 : self.length - 1]
+        truths = [name.split(".")[0] for name in self.gt.names()]
+        truths.sort(key=lambda stem: (len(stem), stem))  # as numbers, but nothing need be one
+        meant = truths[1 : self.length - 1]
         scored = self.evaluated()
         if sorted(meant) != sorted(scored):
             lines.append(
