@@ -23,7 +23,6 @@ def checked(make):
     try:
         return make()
     except KitError as error:
-        print(f"\n{error}\n", file=sys.stderr)
         raise WorkflowError(str(error)) from None
 
 

@@ -29,6 +29,8 @@ def test_a_job_is_one_line(tell: Narrator) -> None:
     assert line == "12:00:00  > masks v1"
     assert tell.format(record("Finished jobid: 3", event="job_finished")) == ""
     assert tell.format(record("Select jobs to execute...")) == ""
+    error = record("RuleException:\nCalledProcessError in file x, line 3", event="error")
+    assert tell.format(error) == ""
 
 
 def test_progress_tells_what_is_left(tell: Narrator) -> None:

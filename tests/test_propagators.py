@@ -1,5 +1,6 @@
 """Ways of propagating: what is recalled, what lives on, and what leaves when."""
 
+import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from tiny_models import Clip, tiny_sam2, tiny_sam3, with_presence
 
 from kit.core.errors import DataError
-from kit.propagators import greedy, memory_tree
+from kit.propagators import greedy, memory_tree, rcms
 from kit.propagators.prompts import by_object
 from kit.propagators.recall import Course, History, Kept, by_rank, closest, forget
 from kit.propagators.trail import Node, Trail
@@ -109,7 +110,7 @@ def prompt(frame: int, object_id: int = 1, given: bool = True) -> Prompt:
 def run(
     tracker: Tracker, length: int, prompts: Sequence[Prompt], config: Any = None
 ) -> list[FrameResult]:
-    module = memory_tree if isinstance(config, memory_tree.Config) else greedy
+    module = importlib.import_module(type(config).__module__) if config else greedy
     return list(module.propagate(tracker, Frames(length), prompts, config or module.Config()))
 
 
@@ -265,7 +266,7 @@ def test_by_rank_stops_one_pointer_short() -> None:
 @pytest.mark.parametrize("config", [greedy.Config(), memory_tree.Config()], ids=["greedy", "tree"])
 def test_every_frame_is_read_and_encoded_once(config: Any) -> None:
     script, frames = Script(), Frames(12)
-    module = memory_tree if isinstance(config, memory_tree.Config) else greedy
+    module = importlib.import_module(type(config).__module__) if config else greedy
     prompts = [prompt(2), prompt(4, 2), prompt(8, 1, False), prompt(8, 2, False)]
     results = list(module.propagate(script, frames, prompts, config))
     assert frames.reads == [0, 0] + [1] * 10
@@ -566,3 +567,53 @@ def test_the_tree_branches_on_sam3_with_anchors(
         if np.array_equal(a.logits, b.logits)
     ]
     assert same == [0, 9] or same == [0, 1, 9]  # prompts, and the first frame, decoded plainly
+
+
+# --- rcms --------------------------------------------------------------------------------------
+
+
+def test_rcms_holds_on_to_good_frames_at_every_disappearance() -> None:
+    gone = dict.fromkeys((6, 7, 14), -3.0)
+    poor = {4: (0.3, 0.2, 0.1), 12: (0.3, 0.2, 0.1)}
+    script = Script(presence=gone, ious=poor)
+    run(script, 16, [prompt(0), prompt(15, given=False)], rcms.Config(promoted=2, most=3))
+    assert script.recalled(6)[0] == [(0, 0), (15, 0), *((6 - age, age) for age in range(5, 0, -1))]
+    # 3 and 5 have become anchors; 4 was poor and stays an ordinary memory
+    assert script.recalled(7)[0] == [
+        (0, 0),
+        (3, 0),
+        (5, 0),
+        (15, 0),
+        (1, 6),
+        (2, 5),
+        (4, 3),
+        (6, 1),
+    ]
+    assert script.recalled(8)[0][:4] == [(0, 0), (3, 0), (5, 0), (15, 0)]  # 7 adds nothing
+    script = Script(presence=gone, ious=poor)
+    run(script, 17, [prompt(0)], rcms.Config(promoted=2, most=3))
+    # 11 and 13 come at the second disappearance, 3 makes room
+    assert script.recalled(15)[0][:4] == [(0, 0), (5, 0), (11, 0), (13, 0)]
+
+
+@pytest.mark.parametrize(
+    ("values", "presence", "expected"),
+    [
+        ([-5.0, -5.0], 100.0, 0.0),  # no mask
+        ([0.0, 100.0], 100.0, 0.8),  # 0 is background
+        ([100.0, 100.0], 0.0, 0.4),
+    ],
+)
+def test_quality_of_rcms(values: list[float], presence: float, expected: float) -> None:
+    logits = torch.tensor(values).view(1, 1, 2)
+    answer = Hypothesis(
+        logits, logits, torch.tensor([0.8]), torch.tensor(presence), torch.zeros(1, 1)
+    )
+    assert rcms.quality(answer) == pytest.approx(expected)
+
+
+def test_rcms_is_greedy_while_nothing_disappears(tracker: Tracker) -> None:
+    clip = Clip(10)
+    found = rcms.propagate(tracker, clip, masks_at(0, 5), rcms.Config())
+    plain = greedy.propagate(tracker, clip, masks_at(0, 5), greedy.Config())
+    np.testing.assert_array_equal(logits(found), logits(plain))

@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException as error:
         with suppress(OSError):  # on a read-only disk this fails too; the first reason counts
             part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and error.filename is None:
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(part)):
             error.filename = str(path)  # a full disk does not say which file it was about
         raise
 

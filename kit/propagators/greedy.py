@@ -6,7 +6,7 @@ Every prompt becomes a memory before propagation, so that anchors act on the fra
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,7 +21,7 @@ from kit.propagators.recall import (
     closest,
     forget,
 )
-from kit.propagators.stream import EncodedFrames, Outbox, Reversed
+from kit.propagators.stream import EncodedFrames, Reversed, emit
 from kit.trackers.base import (
     Context,
     Encoded,
@@ -70,28 +70,39 @@ def propagate(
     Raises:
         DataError: Prompts that cannot be used; see `by_object`.
     """
-    height, width = prompts[0].mask.shape if prompts else (0, 0)
-    outbox: Outbox | None = None
-    for frame, answers in _DIRECTIONS[config.direction](tracker, frames, prompts, config):
-        if outbox is not None:
-            yield outbox.open()  # by now the device is busy with the next frame
-        outbox = Outbox(frame, answers, list(answers.values()), (height, width))
-    if outbox is not None:
-        yield outbox.open()
+    way = _DIRECTIONS[config.direction]
+    return emit(way(tracker, frames, prompts, config), prompts)
 
 
-def _forward(
-    tracker: Tracker, frames: FrameSource, prompts: Sequence[Prompt], config: Config
+def follow(
+    tracker: Tracker,
+    frames: FrameSource,
+    prompts: Sequence[Prompt],
+    make: "Callable[[Prompted], Object]",
 ) -> Iterator[tuple[int, dict[int, Hypothesis]]]:
-    """Answers by object id, frame by frame."""
+    """Answers by object id, frame by frame; what an object recalls is its own business.
+
+    Args:
+        tracker: Any tracker.
+        frames: The video.
+        prompts: In any order; at least one.
+        make: Makes an object of its prompts.
+    """
     source = EncodedFrames(tracker, frames)
     prompted = condition(tracker, source, prompts, len(frames))
-    objects = {id_: _Object(own, config) for id_, own in prompted.items()}
+    objects = {id_: make(own) for id_, own in prompted.items()}
     course = Course(len(frames), tracker.span)
     for frame, encoded in source.walk(range(min(p.frame for p in prompts), len(frames))):
         started = {id_: item for id_, item in objects.items() if item.first <= frame}
         answers = _step(tracker, frame, encoded, list(started.values()), course)
         yield frame, dict(zip(started, answers, strict=True))
+
+
+def _forward(
+    tracker: Tracker, frames: FrameSource, prompts: Sequence[Prompt], config: Config
+) -> Iterator[tuple[int, dict[int, Hypothesis]]]:
+    """From each object's first prompt on."""
+    return follow(tracker, frames, prompts, lambda prompted: Object(prompted, config))
 
 
 def _backward(
@@ -133,7 +144,7 @@ def _next_is_nearer(frame: int, prompted: Iterable[int]) -> bool:
     return after - frame < frame - before
 
 
-class _Object:
+class Object:
     """One object under way.
 
     Invariant: its anchors are complete before its first frame is tracked; of the tracked frames it
@@ -199,7 +210,7 @@ def effective_iou(presence: float, iou: float) -> float:
 
 
 def _step(
-    tracker: Tracker, frame: int, encoded: Encoded, objects: Sequence[_Object], course: Course
+    tracker: Tracker, frame: int, encoded: Encoded, objects: Sequence[Object], course: Course
 ) -> list[Hypothesis]:
     """Answers of all objects in one frame; what was tracked is remembered."""
     decoding = [item for item in objects if item.needs_decoding(frame)]

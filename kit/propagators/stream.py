@@ -1,13 +1,13 @@
 """Frames in, results out, without holding the video."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch.nn import functional
 
 from kit.core.types import FrameSource, Image
-from kit.trackers.base import Encoded, FrameResult, Hypothesis, Tracker
+from kit.trackers.base import Encoded, FrameResult, Hypothesis, Prompt, Tracker
 
 
 class Reversed:
@@ -104,3 +104,22 @@ class Outbox:
             self._done.synchronize()
         logits, presence, iou = (copy.numpy() for copy in self._copies)
         return FrameResult(self._frame, self._ids, logits, presence, iou)
+
+
+def emit(
+    answers: Iterable[tuple[int, Mapping[int, Hypothesis]]], prompts: Sequence[Prompt]
+) -> Iterator[FrameResult]:
+    """Results of answers, each fetched while the device is busy with the next frame.
+
+    Args:
+        answers: Frame by frame, by object id.
+        prompts: Of the video; their masks have its size.
+    """
+    outbox: Outbox | None = None
+    for frame, found in answers:
+        if outbox is not None:
+            yield outbox.open()
+        height, width = prompts[0].mask.shape
+        outbox = Outbox(frame, found, list(found.values()), (height, width))
+    if outbox is not None:
+        yield outbox.open()

@@ -160,10 +160,12 @@ def _pretrained(cls: Any, kind: str, settings: Settings) -> Any:
     from transformers import PreTrainedConfig
 
     found = _fetched(settings, lambda source, **kw: PreTrainedConfig.get_config_dict(source, **kw))
-    if not str(found[0].get("model_type")).startswith(kind):
+    told = found[0].get("model_type")
+    if not str(told).startswith(kind):
+        what = f"a checkpoint of `{told}`" if told else "no config.json that tells its `model_type`"
         raise WeightsError(
-            f"{settings['source']}: a checkpoint of `{found[0].get('model_type')}` where one of "
-            f"`{kind}` is needed. Is `source` that of another model?"
+            f"{settings['source']}: {what} where one of `{kind}` is needed. Is `source` that of "
+            "another model, or is the download incomplete?"
         )
     model, info = _fetched(
         settings,
@@ -174,8 +176,8 @@ def _pretrained(cls: Any, kind: str, settings: Settings) -> Any:
     absent = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
     if absent:
         raise WeightsError(
-            f"{settings['source']}: {len(absent)} weights of {cls.__name__} are missing or of "
-            f"another shape, {absent[0]} first. Is this the checkpoint of another model?"
+            f"{settings['source']}: {len(absent)} weights of {type(model).__name__} are missing or "
+            f"of another shape, {absent[0]} first. Is this the checkpoint of another model?"
         )
     return model
 

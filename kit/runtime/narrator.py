@@ -11,7 +11,12 @@ from typing import Any
 
 _TOLD = {"job_info", "progress", "job_error"}
 _UNTOLD = {"job_started", "job_finished", "shellcmd", "resources_info"}
-_NOISE = ("Select jobs to execute", "RuleException:\n", "Updating checkpoint dependencies")
+# The second repeats the command line of a failed job, whose own words follow.
+_NOISE = (
+    "Select jobs to execute",
+    "RuleException:\nCalledProcessError",
+    "Updating checkpoint dependencies",
+)
 LOG_LINES = 12
 
 
@@ -28,7 +33,7 @@ class Narrator(logging.Formatter):
         """The line for a record; empty where there is nothing to say."""
         event = str(getattr(record, "event", None) or "")
         fields: dict[str, Any] = record.__dict__
-        if event in _UNTOLD or (not event and record.getMessage().startswith(_NOISE)):
+        if event in _UNTOLD or record.getMessage().startswith(_NOISE):
             return ""
         if event not in _TOLD or (event == "job_info" and not fields.get("rule_msg")):
             return self._own.format(record)
