@@ -1,6 +1,7 @@
 """The four verbs: equal to each library's own propagation beside them, true to their contract."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,34 @@ def test_weighted_keys_scale_what_the_layer_hands_on() -> None:
         assert torch.equal(value, ones)
         assert layer.cross_attn_image(k=ones[:, None], v=ones)[0][0, 0, :, 0].tolist() == [0.5, 2.0]
     assert torch.equal(layer.cross_attn_image(k=ones, v=ones)[0], ones)
+
+
+@pytest.mark.parametrize("name", ["sam2", "sam3"])
+def test_bfloat16_autocast_keeps_results_in_float32(
+    models: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What CUDA does, on the CPU: types must fit together wherever they meet."""
+    module = {"sam2": sam2, "sam3": sam3}[name]
+
+    @contextmanager
+    def autocast(device: torch.device) -> Iterator[None]:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            yield
+
+    tracker = module.build(models[name], module.Config(rows=4))
+    exact = tracker.decode(tracker.encode(CLIP[2]), contexts_of(tracker))
+    monkeypatch.setattr(module, "running", autocast)
+    contexts, encoded = contexts_of(tracker), tracker.encode(CLIP[2])
+    for every in (False, True):
+        answers = tracker.decode(encoded, contexts, every)
+        memories = tracker.remember(encoded, [answer.pick(0) for answer in answers])
+        assert all(memory.spatial.dtype == torch.bfloat16 for memory in memories)
+        for field in ("logits", "full", "iou", "presence", "pointers"):
+            assert all(getattr(answer, field).dtype == torch.float32 for answer in answers)
+    rough = tracker.decode(encoded, contexts)
+    for one, other in zip(exact, rough, strict=True):
+        assert float(one.iou) == pytest.approx(float(other.iou), abs=0.05)
+        assert not torch.equal(one.iou, other.iou)
 
 
 def test_batches_group_rows_of_equal_length() -> None:

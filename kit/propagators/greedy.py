@@ -71,7 +71,7 @@ def propagate(
         DataError: Prompts that cannot be used; see `by_object`.
     """
     way = _DIRECTIONS[config.direction]
-    return emit(way(tracker, frames, prompts, config), prompts)
+    yield from emit(way(tracker, frames, prompts, config), prompts)
 
 
 def follow(

@@ -81,7 +81,12 @@ class Sam2Tracker:
                 self._map(encoded.tokens), list(encoded.fine), square
             )
             return Hypothesis(
-                low[:, 0], self._enlarge(low)[:, 0], iou[0], presence[0, 0], pointer, prompted=True
+                low[:, 0],
+                self._enlarge(low)[:, 0],
+                iou[0],
+                presence[0, 0],
+                pointer.float(),
+                prompted=True,
             )
 
     def decode(
@@ -145,7 +150,7 @@ class Sam2Tracker:
             low, full, iou, tokens = (t[row, best][:, None] for t in (low, full, iou, tokens))
         pointers = self._pointers(tokens, presence)
         return [
-            Hypothesis(low[i], full[i], iou[i].float(), presence[i, 0].float(), pointers[i])
+            Hypothesis(low[i], full[i], iou[i].float(), presence[i, 0].float(), pointers[i].float())
             for i in range(rows)
         ]
 

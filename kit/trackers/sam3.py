@@ -106,11 +106,11 @@ class Sam3Tracker:
             if self._config.single_mask_pointer:
                 pointer = self._single_mask_pointer(features, encoded, square)
             return Hypothesis(
-                out.pred_masks[:, 0],
-                out.high_res_masks[:, 0],
-                out.iou_scores[0],
-                out.object_score_logits.flatten()[0],
-                pointer.flatten(0, -2),
+                out.pred_masks[:, 0].float(),
+                out.high_res_masks[:, 0].float(),
+                out.iou_scores[0].float(),
+                out.object_score_logits.flatten()[0].float(),
+                pointer.flatten(0, -2).float(),
                 prompted=True,
             )
 
@@ -177,7 +177,7 @@ class Sam3Tracker:
         pointers = present * self._model.object_pointer_proj(tokens)
         pointers = pointers + (1 - present) * self._model.no_object_pointer
         return [
-            Hypothesis(low[i], full[i], iou[i].float(), presence[i, 0].float(), pointers[i])
+            Hypothesis(low[i], full[i], iou[i].float(), presence[i, 0].float(), pointers[i].float())
             for i in range(rows)
         ]
 
