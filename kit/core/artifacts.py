@@ -138,7 +138,10 @@ def write_features(path: Path, features: Features, inputs: Inputs) -> None:
 
     tensors = {"candidates": features.candidates.astype(np.float16)}
     tensors |= {f"pool.{i}": rows.astype(np.float16) for i, rows in features.pools.items()}
-    header = {"schema": "features/1", "inputs": files.canonical_json(dict(inputs))}
+    if not all(np.isfinite(rows).all() for rows in tensors.values()):
+        raise ValueError("features with NaN or infinite numbers; a cosine with them means nothing")
+    # one key: safetensors writes several in another order each time, and the bytes are the identity
+    header = {"header": files.canonical_json({"schema": "features/1", "inputs": dict(inputs)})}
     with files.replacing(path) as stream:
         stream.write(save(tensors, metadata=header))
 
@@ -150,11 +153,11 @@ def read_features(path: Path, inputs: Inputs, video: Video, rows: int) -> Featur
     with expecting(path, "features"):
         try:
             with safe_open(path, framework="np") as opened:
-                header = tagged(path, opened.metadata() or {}, "features/1")
+                header = json.loads((opened.metadata() or {}).get("header", "{}"))
                 tensors = {k: opened.get_tensor(k).astype(np.float32) for k in opened.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(str(error)) from None
-        check_inputs(path, json.loads(header["inputs"]), inputs)
+        check_inputs(path, tagged(path, header, "features/1")["inputs"], inputs)
         candidates = tensors.pop("candidates")
         pools = {int(k.removeprefix("pool.")): v for k, v in tensors.items()}
         if len(candidates) != rows:

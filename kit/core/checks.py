@@ -3,6 +3,7 @@
 Knows no format.
 """
 
+import errno
 import io
 import lzma
 import struct
@@ -77,8 +78,9 @@ class expecting:
             raise ArtifactError(f"{self.path}: no such file. {files.rebuild_hint(self.path)}")
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        unnamed = isinstance(error, OSError) and error.errno is None  # bz2: "Invalid data stream"
-        if isinstance(error, self.DAMAGE) or unnamed:
+        # bz2 says "Invalid data stream" without a number; a wrong offset is sought and refused
+        misled = isinstance(error, OSError) and error.errno in (None, errno.EINVAL)
+        if isinstance(error, self.DAMAGE) or misled:
             raise ArtifactError(
                 f"{self.path}: damaged {self.what} ({type(error).__name__}: {error}). "
                 + files.rebuild_hint(self.path)

@@ -21,7 +21,7 @@ from kit.core.types import Candidate, Features, FrameSource, Video
 from kit.stages import progress, settings
 from kit.stages.candidates import first_mask
 
-VERSION = 1
+VERSION = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
