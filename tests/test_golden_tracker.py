@@ -125,7 +125,13 @@ def check_masks(name: str, results: list[FrameResult], limit: float) -> None:
             assert [digest(frame) for frame in logits] == digests[f"obj{id_}.video"]
 
 
-@pytest.mark.parametrize("name", GREEDY)
+# these two are parts of longer cases
+SLOW = {"sam2_plain_1obj", "tf_sam2_video_first_frame"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in GREEDY]
+)
 def test_greedy_reproduces_the_library(name: str) -> None:
     case = read_case(name)
     clip = Clip(case["input"]["clip"], case["input"]["num_frames"])

@@ -1,6 +1,8 @@
 """Ways of propagating: what is recalled, what lives on, and what leaves when."""
 
+import gc
 import importlib
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ from kit.core.errors import DataError
 from kit.propagators import greedy, memory_tree, rcms
 from kit.propagators.prompts import by_object
 from kit.propagators.recall import Course, History, Kept, by_rank, closest, forget
+from kit.propagators.stream import EncodedFrames
 from kit.propagators.trail import Node, Trail
 from kit.trackers import sam2, sam3
 from kit.trackers.base import (
@@ -279,6 +282,14 @@ def test_every_frame_is_read_and_encoded_once(config: Any) -> None:
         if result.frame in prompted:
             assert result.presence.tolist() == prompted[result.frame]
             assert (result.iou == 1).all()
+
+
+def test_encodings_of_prompted_frames_are_let_go_after_their_turn() -> None:
+    source = EncodedFrames(Script(), Frames(4))
+    early = weakref.ref(source.early(2))
+    assert [frame for frame, _ in source.walk(range(3))] == [0, 1, 2]
+    gc.collect()
+    assert early() is None
 
 
 def test_anchor_frames_can_be_decoded_again_but_the_given_mask_stands() -> None:
