@@ -6,13 +6,13 @@ neighbours. The paper leaves open how near "neighbouring" is, and whether the fi
 a neighbour; both are settings here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.core.types import Anchor, Candidate, Features, Rejected, Selection, Video
+from kit.core.types import Anchor, Candidate, Features, Rejected, Selection, Video, VideoObject
 
 VERSION = 1
 
@@ -29,19 +29,23 @@ class Config:
 
 @dataclass(frozen=True)
 class Best:
-    """The most similar candidate of one frame.
+    """The best candidate of one frame.
 
     Attributes:
         index: Of the frame, in time.
+        row: Of the candidate among those that were compared.
         candidate: The region.
         score: Maximum cosine over the pool.
-        view: Row of the pool that reached it.
-        margin: Lead over the frame's second best; None if it stands alone.
+        lead: What frames are ranked by: the score, less what speaks against the candidate.
+        view: Row of the pool that reached the score.
+        margin: How far its lead exceeds that of the frame's second best; None if it stands alone.
     """
 
     index: int
+    row: int
     candidate: Candidate
     score: float
+    lead: float
     view: int
     margin: float | None
 
@@ -50,73 +54,101 @@ def select(
     video: Video, candidates: Sequence[Candidate], features: Features, config: Config
 ) -> Selection:
     """Rank each frame's best candidate and keep the top ones that are no temporal neighbours."""
-    anchors: list[Anchor] = []
-    rejected: list[Rejected] = []
+    chosen = Selection([], [])
     for target in video.objects:
-        rows = [i for i, c in enumerate(candidates) if c.object_id == target.id]
-        pool = features.pools[target.id]
-        similarity = features.candidates[rows] @ pool.T
+        rows = sought(candidates, target)
+        similarity = features.candidates[rows] @ features.pools[target.id].T
         best = best_per_frame(video, [candidates[i] for i in rows], similarity)
         given = [video.index(target.first_frame)] if config.suppress_given else []
-        _choose(video, best, given, config, anchors, rejected)
-    return Selection(anchors, rejected)
+        weak = [_too_weak(row, config.min_score) for row in best]
+        found = spread(video, best, weak, given, config.top_k, config.min_gap, _reason)
+        chosen = Selection([*chosen.anchors, *found.anchors], [*chosen.rejected, *found.rejected])
+    return chosen
+
+
+def sought(candidates: Sequence[Candidate], target: VideoObject) -> list[int]:
+    """Rows of the regions that may be the target: on its own first frame none of them is."""
+    return [
+        row
+        for row, candidate in enumerate(candidates)
+        if candidate.object_id == target.id and candidate.frame != target.first_frame
+    ]
 
 
 def best_per_frame(
-    video: Video, candidates: Sequence[Candidate], similarity: NDArray[np.float32]
+    video: Video,
+    candidates: Sequence[Candidate],
+    similarity: NDArray[np.float32],
+    against: NDArray[np.float32] | float = 0.0,
 ) -> list[Best]:
-    """The best candidate of each frame, most similar first; ties go to the earlier frame.
+    """The best candidate of each frame, greatest lead first; ties go to the earlier frame.
 
     Args:
         video: For the order of frames.
         candidates: N regions sought for one object.
         similarity: `float32[N, V]`, cosine of each with each view of the pool.
+        against: `float32[N]`, subtracted from each score to give its lead.
     """
     of_frame: dict[str, list[int]] = {}
     for row, candidate in enumerate(candidates):
         of_frame.setdefault(candidate.frame, []).append(row)
     scores = similarity.max(1, initial=-1.0)
+    leads = scores - against
     best = []
     for frame, rows in of_frame.items():
-        first, *others = sorted(rows, key=lambda row: (-scores[row], row))
-        margin = float(scores[first] - scores[others[0]]) if others else None
+        first, *others = sorted(rows, key=lambda row: (-leads[row], row))
+        margin = float(leads[first] - leads[others[0]]) if others else None
         view = int(similarity[first].argmax())
-        best.append(Best(video.index(frame), candidates[first], float(scores[first]), view, margin))
-    return sorted(best, key=lambda b: (-b.score, b.index))
+        score, lead = float(scores[first]), float(leads[first])
+        best.append(Best(video.index(frame), first, candidates[first], score, lead, view, margin))
+    return sorted(best, key=lambda b: (-b.lead, b.index))
 
 
-def _choose(
+def spread(
     video: Video,
     best: Sequence[Best],
+    weak: Sequence[str | None],
     given: Sequence[int],
-    config: Config,
-    anchors: list[Anchor],
-    rejected: list[Rejected],
-) -> None:
+    top_k: int,
+    min_gap: int,
+    reason: Callable[[Best], str],
+) -> Selection:
+    """Take candidates from the best on, none within `min_gap` frames of one taken before.
+
+    Args:
+        video: For the names of frames.
+        best: Ranked candidates of different frames.
+        weak: Per candidate why it must not be taken, None if it may. As all that is said of the
+            rejected, without a number of the settings, which must not leak into the decision file.
+        given: Indices of frames that count as taken from the start.
+        top_k: How many are taken at most.
+        min_gap: In frames.
+        reason: Says of a taken candidate what it was taken for, beside its rank.
+    """
     taken = list(given)
-    budget = config.top_k
-    for rank, row in enumerate(best, 1):
-        near = [i for i in taken if abs(i - row.index) < config.min_gap]
-        why = "".join(_objections(video, row, near, budget, config))
+    anchors: list[Anchor] = []
+    rejected: list[Rejected] = []
+    for rank, (row, objection) in enumerate(zip(best, weak, strict=True), 1):
+        near = [i for i in taken if abs(i - row.index) < min_gap]
+        if objection is None and near:
+            objection = f"neighbour of {video.frames[near[0]]}, which is more similar"
+        elif objection is None and len(anchors) >= top_k:
+            objection = "less similar than the chosen ones"
         region = row.candidate
-        if why:
-            rejected.append(Rejected(region.frame, region.object_id, row.score, why))
+        if objection is not None:
+            rejected.append(Rejected(region.frame, region.object_id, row.score, objection))
             continue
-        reason = f"rank {rank} of {len(best)} frames, most like view {row.view} of the first mask"
+        why = f"rank {rank} of {len(best)} frames, {reason(row)}"
         anchors.append(
-            Anchor(region.frame, region.object_id, region.rle, row.score, row.margin, reason)
+            Anchor(region.frame, region.object_id, region.rle, row.score, row.margin, why)
         )
         taken.append(row.index)
-        budget -= 1
+    return Selection(anchors, rejected)
 
 
-def _objections(
-    video: Video, row: Best, near: Sequence[int], budget: int, config: Config
-) -> Iterator[str]:
-    """Why not; without any number of the settings, which must not leak into the decision file."""
-    if row.score < config.min_score:
-        yield "not similar enough"
-    elif near:
-        yield f"neighbour of {video.frames[near[0]]}, which is more similar"
-    elif budget <= 0:
-        yield "less similar than the chosen ones"
+def _too_weak(row: Best, min_score: float) -> str | None:
+    return "not similar enough" if row.score < min_score else None
+
+
+def _reason(row: Best) -> str:
+    return f"most like view {row.view} of the first mask"
