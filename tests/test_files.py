@@ -2,7 +2,10 @@
 
 import errno
 import os
+import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from clips import (
 )
 
 from kit.cli import main
+from kit.core import files
+from kit.core.errors import ArtifactError
 
 ROOT = Path(__file__).parents[1]
 
@@ -114,3 +119,69 @@ def test_a_file_where_a_folder_is_needed(work: Work, capsys: pytest.CaptureFixtu
     holds(refused(capsys, command), (str(work.meta), "rename or remove it"))
     command = [str(work.folder) if w == str(work.meta) else w for w in work.command("meta")]
     holds(refused(capsys, command), (str(work.folder), "rename or remove it"))
+
+
+# --- the writer itself ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("old", [None, b"the earlier one"], ids=["new", "replaced"])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_an_exception_leaves_what_was_there(
+    error: type[BaseException], old: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "deep" / "file"
+    if old is not None:
+        files.write_text(path, old.decode())
+    with pytest.raises(error), files.replacing(path) as stream:
+        stream.write(b"half")
+        raise error
+    assert contents(tmp_path) == ({} if old is None else {"deep/file": old})
+
+
+def test_what_a_kill_left_is_overwritten(tmp_path: Path) -> None:
+    path, left = tmp_path / "file", tmp_path / ".file.part"
+    left.write_bytes(b"much longer than what is written now")
+    files.write_text(path, "new")
+    assert contents(tmp_path) == {"file": b"new"}
+
+
+def test_nothing_is_revealed_before_it_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, steps = tmp_path / "file", []
+    path.write_text("old")
+
+    def synced(descriptor: int) -> None:
+        steps.append((path.read_text(), os.fstat(descriptor).st_size))
+
+    monkeypatch.setattr(os, "fsync", synced)
+    files.write_text(path, "complete")
+    assert steps == [("old", 8)]
+    assert path.read_text() == "complete"
+
+
+def test_a_limit_on_file_sizes_for_real(work: Work) -> None:
+    """The kernel refuses the write; the archive of an earlier run still stands."""
+    before = contents(work.folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "kit", *work.command("submission")],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)),
+    )  # fmt: skip
+    assert done.returncode == 2
+    holds(done.stderr, ("File too large", str(work.archive), "ulimit -f"))
+    assert "Traceback" not in done.stderr
+    assert contents(work.folder) == before
+
+
+def test_a_file_that_is_not_there_has_no_digest(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "file", "abc")
+    assert files.sha256(tmp_path / "file") == files.sha256(b"abc")
+    with pytest.raises(ArtifactError, match=r"other: no such file\. To rebuild it: rm -f"):
+        files.sha256(tmp_path / "other")
+
+
+def test_json_is_the_same_whatever_the_order() -> None:
+    assert files.canonical_json({"b": 1, "a": [2]}) == files.canonical_json({"a": [2], "b": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        files.canonical_json(float("nan"))
