@@ -76,7 +76,7 @@ class Track:
         self.contested: dict[str, int] = {}
 
     def paint(self, results: Iterable[Any]) -> Iterator[tuple[str, bytes]]:
-        """(frame name, palette PNG) for every frame; those before the first prompt are empty."""
+        """(frame name, palette PNG) for every frame; those that no result covers are empty."""
         empty = masks.encode_png(np.zeros(self.video.shape, np.uint8))
         frame = 0
         for result in results:
@@ -84,6 +84,8 @@ class Track:
                 yield self.video.frames[skipped], empty
             frame = result.frame + 1
             yield self.video.frames[result.frame], masks.encode_png(self._labels(result))
+        for skipped in range(frame, len(self.video.frames)):  # propagated backwards only
+            yield self.video.frames[skipped], empty
 
     def describe(self) -> dict[str, Any]:
         """What `objects.json` says: presence and predicted IoU by object and frame."""
