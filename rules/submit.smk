@@ -57,5 +57,6 @@ rule submission:
         masks=lambda wildcards: f"{WORK}/masks/{RECIPES[wildcards.recipe].path}",
         team=f"--team {shlex.quote(TEAM)}" if TEAM else "",
         version=version("submission"),
+    threads: 4 if len(VIDEOS) > 50 else 1  # inflating every picture to check it is most of the work
     shell:
-        "{PYTHON:q} -m kit submission --frames {params.frames:q} --anchors {params.anchors:q} --masks {params.masks:q} --meta {input.meta:q} {params.team} --output {output[0]:q} > {log:q} 2>&1"
+        "{PYTHON:q} -m kit submission --frames {params.frames:q} --anchors {params.anchors:q} --masks {params.masks:q} --meta {input.meta:q} {params.team} --workers {threads} --output {output[0]:q} > {log:q} 2>&1"

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from kit.core.types import Video, VideoObject
+from kit.detectors import base
 from kit.detectors import exemplar_tokens as et
 from kit.detectors.base import Exemplar
 from kit.runtime import models
@@ -197,3 +198,69 @@ def test_golden_exemplar_tokens(golden: Path) -> None:
             np.testing.assert_allclose(masks, wanted, atol=1e-4)
     np.testing.assert_allclose(prompt.tokens[0], expected["exemplar.tokens"], atol=1e-4)
     assert (prompt.valid[0].numpy() == expected["exemplar.valid"]).all()
+
+
+def test_painting_out_the_background_changes_the_prompt_alone(detector: models.Detector) -> None:
+    """What lies far from the first mask no longer matters; without it, it does."""
+    video, frames = clip(2)
+    strange = [frames[0].copy(), frames[1]]
+    strange[0][:5, :] = strange[0][:5, ::-1]  # the same pixels elsewhere: the mean stays
+    for fill, same in ((True, True), (False, False)):
+        config = et.Config(0.0, 1.0, 20, fill_background=fill)
+        runs = [
+            [c.score for c in et.detect(detector, video, f, [exemplar(1)], config, 1)]
+            for f in (frames, strange)
+        ]
+        assert (runs[0] == runs[1]) is same
+
+
+def test_isolated_object() -> None:
+    """By hand: a 10x20 object, a seam of a tenth of 20, round at the corners."""
+    image = np.full((40, 50, 3), 10, np.uint8)
+    image[0, 0] = 250  # 240 more over 2000 pixels: the mean rounds to 10
+    image[5:38, 5:45] = 90
+    mask = np.zeros((40, 50), bool)
+    mask[15:25, 15:35] = True
+    mean = image.reshape(-1, 3).mean(0).round().astype(np.uint8)
+    alone = base.isolated(image, mask, 0.1)
+    assert (alone[13:27, 15:35] == 90).all()
+    assert (alone[15:25, 13:37] == 90).all()
+    assert (alone[13, 13] == mean).all()  # the corner of the seam
+    assert (alone[:13] == mean).all()
+    assert (alone[:, 37:] == mean).all()
+    assert (base.isolated(image, mask, 0.0)[~mask] == mean).all()
+
+
+def test_look_alikes_leave_later_frames_alone(detector: models.Detector) -> None:
+    """One more frame is searched, and on it the target is left out."""
+    video, frames = clip(6)
+    exemplars = [exemplar(1), exemplar(2, 2)]
+    settings = {"threshold": 0.0, "nms_iou": 1.0, "max_per_frame": 20, "stride": 2}
+    plain, more = (
+        list(
+            et.detect(detector, video, frames, exemplars, et.Config(**settings, look_alikes=on), 1)
+        )  # type: ignore[arg-type]
+        for on in (False, True)
+    )
+    own = [c for c in more if (c.frame, c.object_id) in {("00000", 1), ("00002", 2)}]
+    assert own
+    assert [c for c in more if c not in own] == plain
+    shapes = {e.object_id: e for e in exemplars}
+    assert not any(base.shows_target(c.mask, shapes[c.object_id]) for c in own)
+
+
+@pytest.mark.parametrize(
+    ("columns", "same"),
+    [
+        (np.s_[20:50], True),
+        (np.s_[20:30], True),  # a part
+        (np.s_[0:100], True),  # holds it
+        (np.s_[36:66], False),  # shares 14 of 30
+        (np.s_[35:65], False),  # exactly half
+        (np.s_[60:90], False),
+    ],
+)
+def test_what_is_the_target_on_its_own_frame(columns: slice, same: bool) -> None:
+    mask = np.zeros((60, 100), bool)
+    mask[10:30, columns] = True
+    assert base.shows_target(mask, exemplar(1)) is same

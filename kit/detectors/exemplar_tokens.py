@@ -18,11 +18,12 @@ import torch
 import torch.nn.functional as nnf
 
 from kit.core.masks import box_of, encode_rle
-from kit.core.types import Candidate, FrameSource, Video
-from kit.detectors.base import Exemplar
+from kit.core.types import Candidate, FrameSource, Image, Video
+from kit.detectors.base import Exemplar, Limits, isolated, searched, shows_target
 from kit.runtime.models import Detector
 
 VERSION = 1
+MODEL = "sam3_detector"
 SOURCE = "exemplar_tokens"
 
 
@@ -36,6 +37,9 @@ class Config:
     stride: int = 1  # every n-th later frame is searched
     coordinates: bool = True  # False: forget where the box stood, keep its look
     text: bool = True  # False: leave out the word "visual"
+    fill_background: bool = False  # paint out the first frame around the object before encoding it
+    dilation: float = 0.1  # of what is not painted out, share of the longer side of the box
+    look_alikes: bool = False  # search the first frame too, for what is not the target (`margin`)
 
 
 @dataclass(frozen=True)
@@ -60,20 +64,21 @@ def detect(
     Each frame goes through the vision encoder once, whatever the number of objects.
     """
     prompts = {e.object_id: _prompt_of(detector, frames, e, config) for e in exemplars}
-    first = min((e.frame for e in exemplars), default=len(frames))
-    sought = range(first + 1, len(frames), config.stride)
+    wanted = searched(exemplars, len(frames), config.stride, config.look_alikes)
+    sought = sorted(frozenset().union(*(indices for _, indices in wanted)))
     for start in range(0, len(sought), batch):
         indices = sought[start : start + batch]
         vision = encode(detector, [frames[i] for i in indices])
-        for exemplar in exemplars:
-            rows = [row for row, i in enumerate(indices) if i > exemplar.frame]
+        for exemplar, own in wanted:
+            rows = [row for row, i in enumerate(indices) if i in own]
             found = _detect_rows(detector, vision, rows, prompts[exemplar.object_id])
             for row, scores, masks in found:
-                name = video.frames[indices[row]]
-                yield from _candidates(video, name, exemplar.object_id, scores, masks, config)
+                yield from candidates_of(
+                    video, indices[row], exemplar, scores, masks, config, SOURCE
+                )
 
 
-def encode(detector: Detector, images: Sequence[np.ndarray[Any, Any]]) -> Any:
+def encode(detector: Detector, images: Sequence[Image]) -> Any:
     """Vision features of `uint8[H, W, 3]` images, squashed to the model's square as it expects.
 
     Bilinear with antialiasing, range [-1, 1] (transformers Sam3ImageProcessor).
@@ -137,7 +142,10 @@ def _prompt_of(
     left, top, right, bottom = (box_of(exemplar.mask) / size).tolist()
     box = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
     boxes = torch.tensor([[box]], dtype=torch.float32, device=detector.text_ids.device)
-    return exemplar_prompt(detector, encode(detector, [frames[exemplar.frame]]), boxes, config)
+    image = frames[exemplar.frame]
+    if config.fill_background:
+        image = isolated(image, exemplar.mask, config.dilation)
+    return exemplar_prompt(detector, encode(detector, [image]), boxes, config)
 
 
 def _silence_coordinates(model: Any, stack: ExitStack) -> None:
@@ -175,24 +183,36 @@ def _take(vision: Any, rows: Sequence[int]) -> Any:
     )
 
 
-def _candidates(
+def candidates_of(
     video: Video,
-    frame: str,
-    object_id: int,
+    index: int,
+    exemplar: Exemplar,
     scores: torch.Tensor,
     masks: torch.Tensor,
-    config: Config,
+    limits: Limits,
+    source: str,
 ) -> Iterator[Candidate]:
-    for query in keep_distinct(scores, masks > 0, config):
+    """The detector's answers on a frame as candidates, best first.
+
+    Args:
+        video: For names and sizes.
+        index: Of the frame. On the exemplar's own, the target is left out.
+        exemplar: What was sought.
+        scores: `float[Q]` in 0..1.
+        masks: `float[Q, h, w]`, logits over the whole frame.
+        limits: Which of the Q are kept.
+        source: Who says so.
+    """
+    for query in keep_distinct(scores, masks > 0, limits):
         logits = nnf.interpolate(masks[query][None, None], video.shape, mode="bilinear")
         mask = (logits[0, 0] > 0).cpu().numpy()
-        if mask.any():
-            yield Candidate(
-                frame, object_id, float(scores[query]), encode_rle(mask), video.shape, SOURCE
-            )
+        if not mask.any() or (index == exemplar.frame and shows_target(mask, exemplar)):
+            continue
+        name, score = video.frames[index], float(scores[query])
+        yield Candidate(name, exemplar.object_id, score, encode_rle(mask), video.shape, source)
 
 
-def keep_distinct(scores: torch.Tensor, masks: torch.Tensor, config: Config) -> list[int]:
+def keep_distinct(scores: torch.Tensor, masks: torch.Tensor, config: Limits) -> list[int]:
     """Greedy mask-NMS: indices of kept queries, best first.
 
     Args:

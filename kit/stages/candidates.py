@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
 
     frames = progress.counted(images.Frames(video), f"candidates of {video.name}")
     with devices.lease() as device, models.precision(device):
-        model = models.load("sam3_detector", weights, device)
+        model = models.load(method.MODEL, weights, device)
         found = method.detect(model, video, frames, exemplars, config, args.batch)
         artifacts.write_candidates(args.output, video, found)
 

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--masks", type=Path, required=True, help="folder of masks")
     parser.add_argument("--meta", type=Path, required=True, help="meta file of the split")
     parser.add_argument("--team", type=Path, help="team.json to lie at the archive's root")
+    parser.add_argument("--workers", type=int, default=1, help="processes that check pictures")
     parser.add_argument("--output", type=Path, required=True, help="archive to write (.zip)")
 
 
@@ -33,5 +34,5 @@ def run(args: argparse.Namespace) -> None:
         video = artifacts.read_video(args.frames / f"{name}.json")
         made_of = {"video": video.digest, "anchors": sha256(args.anchors / f"{name}.json")}
         artifacts.read_masks(path, made_of)
-    manifest = pack.pack(masks, meta, args.output, args.team)
+    manifest = pack.pack(masks, meta, args.output, args.team, args.workers)
     print(f"{args.output}: {len(masks)} videos, {manifest.bytes / 1e6:.1f} MB, {manifest.sha256}")
