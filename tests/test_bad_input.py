@@ -320,7 +320,7 @@ SETTINGS: list[tuple[str, str, tuple[str, ...]]] = [
     ("anchors", '{"method": "topk"}', ("no method `topk`", "`top_k`")),
     ("anchors", '{"method": "top_k", "topk": 1}', ("selectors.top_k", "`topk`", "mean `top_k`?")),
     ("anchors", '{"method": "top_k", "top_k": "1"}', ("top_k.top_k", "expected int", "'1'")),
-    ("anchors", "{}", ("no method `None`", "first_frame, top_k")),
+    ("anchors", "{}", ("no method `None`", "first_frame", "top_k")),
     ("candidates", '{"method": "exemplar_tokens"}', ("`model` must be", '"source"', "got None")),
     ("features", '{"method": "dinov3", "model": "dinov3"}', ("`model` must be", "got 'dinov3'")),
     ("masks", '{"method": "greedy"}', ("`tracker` must be", '"method"', "got None")),

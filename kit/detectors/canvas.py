@@ -1,0 +1,163 @@
+"""Candidates from SAM 3's detector, shown the searched frame and the first one on one canvas.
+
+SAM 3 was trained with box and targets in the same image, and its public code carries no box to
+another one. A canvas makes one image of two: the searched frame above, the first frame below, the
+box of the target on the lower part. What is found below the seam is dropped, the rest is mapped
+back. Only the public call with `input_boxes` is used. Public few-shot reports find it the best way
+to use an exemplar across images (arXiv 2604.05433); on videos nobody has published a comparison.
+
+The price: every (frame, object) is a canvas of its own and needs a vision pass of its own, where
+`exemplar_tokens` needs one per frame. And the searched frame loses a quarter of its rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+
+from kit.core.masks import Mask, box_of
+from kit.core.types import Candidate, FrameSource, Image, Video
+from kit.detectors.base import Exemplar, isolated, searched
+from kit.detectors.exemplar_tokens import candidates_of, encode
+from kit.runtime.models import Detector
+
+VERSION = 1
+MODEL = "sam3_detector"
+SOURCE = "canvas"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Thresholds as in `exemplar_tokens`; the share of rows is that of the public reports."""
+
+    threshold: float = 0.3  # of class score times presence, 0..1
+    nms_iou: float = 0.7  # masks that overlap more are one candidate
+    max_per_frame: int = 10  # the best that are kept, per object
+    stride: int = 1  # every n-th later frame is searched
+    rows: float = 0.75  # share of the canvas that the searched frame gets
+    fill_background: bool = False  # paint out the first frame around the object
+    dilation: float = 0.1  # of what is not painted out, share of the longer side of the box
+    look_alikes: bool = False  # search the first frame too, for what is not the target (`margin`)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A square canvas: rows above `seam` show the searched frame, the others the exemplar's.
+
+    Attributes:
+        side: Of the canvas in pixels.
+        seam: First row of the exemplar, a multiple of the model's patch, so that no patch and no
+            row of its masks shows both.
+    """
+
+    side: int
+    seam: int
+
+
+def layout_of(side: int, patch: int, rows: float) -> Layout:
+    """The layout whose upper part is as near to a share `rows` as whole patches allow."""
+    patches = side // patch
+    return Layout(side, patch * min(max(round(rows * patches), 1), patches - 1))
+
+
+def squeeze(image: Image, height: int, width: int) -> Image:
+    """An image in another size, as the detector itself squeezes frames into its square."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    small = nnf.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
+    squeezed: Image = small[0].round().byte().permute(1, 2, 0).contiguous().numpy()
+    return squeezed
+
+
+def compose(frame: Image, below: Image, layout: Layout) -> Image:
+    """The canvas `uint8[S, S, 3]` of a frame and of an exemplar already squeezed."""
+    return np.concatenate([squeeze(frame, layout.seam, layout.side), below])
+
+
+def box_below(mask: Mask, layout: Layout) -> list[float]:
+    """Box of the exemplar's mask on the canvas: normalised (centre x, centre y, width, height)."""
+    height, width = mask.shape
+    left, top, right, bottom = box_of(mask).tolist()
+    seam = layout.seam / layout.side
+    scale = (1 - seam) / height
+    middle = seam + (top + bottom) / 2 * scale
+    return [(left + right) / 2 / width, middle, (right - left) / width, (bottom - top) * scale]
+
+
+def above(
+    scores: torch.Tensor, masks: torch.Tensor, layout: Layout
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What was found on the searched frame: N of Q answers, their masks cut at the seam.
+
+    Args:
+        scores: `float[Q]`.
+        masks: `float[Q, h, w]`, logits over the canvas.
+        layout: Of the canvas.
+
+    Returns:
+        `float[N]` and `float[N, h * seam / side, w]`. Dropped is what does not lie above the seam
+        with more than half of its pixels; what is left of the others below it is the exemplar.
+    """
+    seam = masks.shape[1] * layout.seam // layout.side
+    shown = (masks > 0).flatten(1).sum(1)
+    over = (masks[:, :seam] > 0).flatten(1).sum(1)
+    kept = 2 * over > shown
+    return scores[kept], masks[kept][:, :seam]
+
+
+@torch.inference_mode()
+def detect(
+    detector: Detector,
+    video: Video,
+    frames: FrameSource,
+    exemplars: Sequence[Exemplar],
+    config: Config,
+    batch: int,
+) -> Iterator[Candidate]:
+    """Candidates of every object on the frames after its exemplar; each frame is decoded once."""
+    backbone = detector.model.config.vision_config.backbone_config
+    layout = layout_of(backbone.image_size, backbone.patch_size, config.rows)
+    wanted = searched(exemplars, len(frames), config.stride, config.look_alikes)
+    below = {e.object_id: _below(frames, e, layout, config) for e in exemplars}
+    sought = sorted(frozenset().union(*(indices for _, indices in wanted)))
+    for start in range(0, len(sought), batch):
+        images = {i: frames[i] for i in sought[start : start + batch]}
+        for exemplar, own in wanted:
+            indices = [i for i in images if i in own]
+            lower = below[exemplar.object_id]
+            canvases = [compose(images[i], lower, layout) for i in indices]
+            for i, scores, masks in _answers(detector, indices, canvases, exemplar, layout):
+                yield from candidates_of(video, i, exemplar, scores, masks, config, SOURCE)
+
+
+def _below(frames: FrameSource, exemplar: Exemplar, layout: Layout, config: Config) -> Image:
+    image = frames[exemplar.frame]
+    if config.fill_background:
+        image = isolated(image, exemplar.mask, config.dilation)
+    return squeeze(image, layout.side - layout.seam, layout.side)
+
+
+def _answers(
+    detector: Detector,
+    indices: Sequence[int],
+    canvases: Sequence[Image],
+    exemplar: Exemplar,
+    layout: Layout,
+) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+    """(frame index, scores, mask logits over that frame) of one object's canvases."""
+    if not canvases:
+        return
+    count = len(canvases)
+    ids, valid = (t.expand(count, -1) for t in (detector.text_ids, detector.text_mask))
+    box = torch.tensor([[box_below(exemplar.mask, layout)]], device=ids.device)
+    out = detector.model(
+        vision_embeds=encode(detector, canvases),
+        input_ids=ids,
+        attention_mask=valid,
+        input_boxes=box.expand(count, -1, -1),
+        input_boxes_labels=torch.ones(count, 1, dtype=torch.long, device=ids.device),
+    )
+    scores = out.pred_logits.float().sigmoid() * out.presence_logits.float().sigmoid()
+    for position, index in enumerate(indices):
+        yield index, *above(scores[position], out.pred_masks[position].float(), layout)
