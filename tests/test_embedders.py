@@ -87,13 +87,70 @@ def test_views_are_eight_different_and_keep_object_and_pixels_together() -> None
 
 def test_features_are_unit_rows(model: torch.nn.Module) -> None:
     image, mask = scene()
-    for pooling in ("masked_mean", "cls"):
+    for pooling, width in (("masked_mean", 48), ("cls", 48), ("both", 96)):
         config = dinov3.Config(pooling=pooling, size=32)
         rows = dinov3.embed(model, dinov3.pool(image, mask, config), config, 3)
-        assert rows.shape == (8, 48)
+        assert rows.shape == (8, width)
+        assert dinov3.embed(model, [], config, 4).shape == (0, width)
         assert rows.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
-    assert dinov3.embed(model, [], dinov3.Config(), 4).shape == (0, 48)
+
+
+def test_both_is_class_token_and_mean_side_by_side(model: torch.nn.Module) -> None:
+    """So a cosine of "both" is the mean of the two cosines."""
+    image, mask = scene()
+    rows = {
+        pooling: dinov3.embed(model, dinov3.pool(image, mask, config), config, 8)
+        for pooling in ("masked_mean", "cls", "both")
+        for config in [dinov3.Config(pooling=pooling, size=32)]
+    }
+    halves = np.concatenate([rows["cls"], rows["masked_mean"]], axis=1)
+    np.testing.assert_allclose(rows["both"], halves / np.sqrt(2), atol=1e-6)
+
+
+def test_variants_follow_the_turned_views() -> None:
+    """Each switch adds its own; the pool without them stands first, unchanged."""
+    mask = scene()[1]
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    plain = dinov3.pool(image, mask, dinov3.Config(size=32))
+    every = dinov3.Config(size=32, scale=True, blur=True, gamma=True, grey=True)
+    views = dinov3.pool(image, mask, every)
+    assert len(views) == 8 + 2 + 1 + 2 + 1
+    for ours, theirs in zip(plain, views, strict=False):
+        assert (ours.pixels == theirs.pixels).all()
+        assert (ours.weights == theirs.weights).all()
+    assert len({v.pixels.tobytes() for v in views}) == len(views)
+    for switch, count in (("scale", 2), ("blur", 1), ("gamma", 2), ("grey", 1)):
+        config = dinov3.Config(size=32, flips=False, rotations=False, **{switch: True})
+        assert len(dinov3.pool(image, mask, config)) == 1 + count
+
+
+def test_scaled_object() -> None:
+    """An object of 4 pixels without padding: its crop has 4 / 0.7 = 6 and 4 / 1.4 = 3 pixels."""
+    image, mask = scene()
+    small, _ = crops.scaled(image, mask, 6, 0.0, False)
+    assert (small.pixels == image[7:13, 9:15]).all()
+    assert (small.weights == mask[7:13, 9:15]).all()
+    _, large = crops.scaled(image, mask, 3, 0.0, False)
+    assert (large.pixels == image[9:12, 11:14]).all()
+    assert (large.weights == 1).all()
+
+
+def test_relit_blurred_and_grey_object() -> None:
+    image, mask = scene()
+    crop = crops.cut(image, mask, 4, 0.0, False)
+    bright, dim = crops.relit(crop)
+    value = crop.pixels[0, 0, 0] / 255
+    assert bright.pixels[0, 0, 0] == round(255 * value**0.5)
+    assert dim.pixels[0, 0, 0] == round(255 * value**2)
+    grey = crops.greyed(crop).pixels.astype(float)
+    luma = crop.pixels @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(grey, np.repeat(luma[..., None], 3, 2), atol=0.51)
+    point = crops.Crop(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.float32))
+    point.pixels[32, 32] = 255
+    soft = crops.blurred(point).pixels[..., 0]  # a Gaussian of one pixel
+    assert soft[32, 32] == pytest.approx(255 / (2 * np.pi), abs=2)
+    assert soft[32, 33] == pytest.approx(255 / (2 * np.pi) * np.exp(-0.5), abs=2)
 
 
 def test_batches_change_nothing(model: torch.nn.Module) -> None:

@@ -67,6 +67,33 @@ def views(crop: Crop, flips: bool, rotations: bool) -> Iterator[Crop]:
             yield Crop(np.ascontiguousarray(pixels), np.ascontiguousarray(weights))
 
 
+def scaled(
+    image: Image, mask: Mask, size: int, padding: float, fill_background: bool
+) -> Iterator[Crop]:
+    """The object smaller and larger in its crop, as a candidate with a poor mask would show it."""
+    for factor in (0.7, 1.4):
+        yield cut(image, mask, size, (0.5 + padding) / factor - 0.5, fill_background)
+
+
+def blurred(crop: Crop) -> Crop:
+    """As if out of focus: a Gaussian of 1/64 of the side (3.5 pixels of 224)."""
+    sigma = crop.pixels.shape[0] / 64
+    return Crop(cv2.GaussianBlur(crop.pixels, (0, 0), sigma).astype(np.uint8), crop.weights)
+
+
+def relit(crop: Crop) -> Iterator[Crop]:
+    """In brighter and in dimmer light: gamma 0.5 and 2, black and white stay."""
+    for gamma in (0.5, 2.0):
+        table = (255 * (np.arange(256) / 255) ** gamma).round().astype(np.uint8)
+        yield Crop(table[crop.pixels], crop.weights)
+
+
+def greyed(crop: Crop) -> Crop:
+    """Without colour: luma after ITU-R BT.601, in all three channels."""
+    grey = cv2.cvtColor(crop.pixels, cv2.COLOR_RGB2GRAY)
+    return Crop(np.repeat(grey[..., None], 3, axis=2).astype(np.uint8), crop.weights)
+
+
 def _overlap(
     x: int, y: int, side: int, shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -4,7 +4,7 @@ The re-prompting paper crops "the object region according to its mask" and extra
 representation" (arXiv 2603.23788, section 3.2); whether that is CLS or patches it does not say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,12 +28,17 @@ _STD = (0.229, 0.224, 0.225)
 class Config:
     """How an object becomes a vector."""
 
-    pooling: Literal["masked_mean", "cls"] = "masked_mean"  # of patches under the mask, or CLS
+    # of the patches under the mask, the class token, or the two side by side with equal weight
+    pooling: Literal["masked_mean", "cls", "both"] = "masked_mean"
     size: int = 224  # side of the crop in pixels, a multiple of the patch size (16)
     padding: float = 0.15  # margin around the box, share of its longer side
     fill_background: bool = False  # paint out what is not the object
     flips: bool = True  # mirror images in the target's pool
     rotations: bool = True  # quarter turns in the target's pool
+    scale: bool = False  # a smaller and a larger one in the pool; these and what follows, upright
+    blur: bool = False  # one out of focus
+    gamma: bool = False  # one in brighter and one in dimmer light
+    grey: bool = False  # one without colour
 
 
 def crop(image: Image, mask: Mask, config: Config) -> Crop:
@@ -43,7 +48,20 @@ def crop(image: Image, mask: Mask, config: Config) -> Crop:
 
 def pool(image: Image, mask: Mask, config: Config) -> list[Crop]:
     """The target's transformed views; the first is the crop as it is."""
-    return list(crops.views(crop(image, mask, config), config.flips, config.rotations))
+    upright = crop(image, mask, config)
+    turned = crops.views(upright, config.flips, config.rotations)
+    return [*turned, *_variants(image, mask, upright, config)]
+
+
+def _variants(image: Image, mask: Mask, upright: Crop, config: Config) -> Iterator[Crop]:
+    if config.scale:
+        yield from crops.scaled(image, mask, config.size, config.padding, config.fill_background)
+    if config.blur:
+        yield crops.blurred(upright)
+    if config.gamma:
+        yield from crops.relit(upright)
+    if config.grey:
+        yield crops.greyed(upright)
 
 
 @torch.inference_mode()
@@ -51,7 +69,7 @@ def embed(model: Any, views: Sequence[Crop], config: Config, batch: int) -> NDAr
     """Unit vectors of crops.
 
     Returns:
-        `float32[N, D]`, each row of length 1.
+        `float32[N, D]`, each row of length 1; D is the model's width, twice that for "both".
     """
     device = next(model.parameters()).device
     rows = [
@@ -59,7 +77,8 @@ def embed(model: Any, views: Sequence[Crop], config: Config, batch: int) -> NDAr
         for start in range(0, len(views), batch)
     ]
     if not rows:
-        return np.zeros((0, model.config.hidden_size), np.float32)
+        width = model.config.hidden_size * (2 if config.pooling == "both" else 1)
+        return np.zeros((0, width), np.float32)
     return torch.cat(rows).cpu().numpy()
 
 
@@ -70,10 +89,14 @@ def _embed_batch(
     mean, std = torch.tensor(_MEAN, device=device), torch.tensor(_STD, device=device)
     normalised = ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
     out = model(normalised)
+    token = nnf.normalize(out.pooler_output.float(), dim=1)
     if config.pooling == "cls":
-        return nnf.normalize(out.pooler_output.float(), dim=1)
+        return token
     weights = torch.from_numpy(np.stack([v.weights for v in views])).to(device)
-    return nnf.normalize(_masked_mean(model, out.last_hidden_state.float(), weights), dim=1)
+    mean = nnf.normalize(_masked_mean(model, out.last_hidden_state.float(), weights), dim=1)
+    if config.pooling == "masked_mean":
+        return mean
+    return nnf.normalize(torch.cat([token, mean], 1), dim=1)
 
 
 def _masked_mean(model: Any, hidden: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
