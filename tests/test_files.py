@@ -145,6 +145,15 @@ def test_what_a_kill_left_is_overwritten(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"file": b"new"}
 
 
+def test_who_reads_the_earlier_file_reads_it_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    files.write_text(path, "the earlier one")
+    with path.open() as reader:
+        files.write_text(path, "new")
+        assert reader.read() == "the earlier one"
+    assert path.read_text() == "new"
+
+
 def test_nothing_is_revealed_before_it_is_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,3 +126,27 @@ def test_weights_that_cannot_be_had(
     holds(told, words)
     assert contents(work.folder) == before
     assert not (checkpoints / "executed").exists()
+
+
+@pytest.mark.parametrize("kind", ["sam3_detector", "sam3", "sam2", "dinov3"])
+def test_the_tiny_models_are_the_same_in_every_process(kind: str) -> None:
+    """Buffers too: runs, and runs after an interruption, must give the same bytes."""
+    import torch
+
+    from kit.runtime import models
+
+    first, second = (
+        {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        for module in (_loaded(models, kind, seed) for seed in (1, 2))
+    )
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def _loaded(models: Any, kind: str, seed: int) -> Any:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = models.load(kind, {"source": "tiny"}, "cpu")
+    return getattr(model, "model", model)

@@ -52,7 +52,9 @@ def load(kind: str, settings: Settings, device: str) -> Any:
     if source.startswith("~"):
         settings = {**settings, "source": str(Path(source).expanduser())}
     build = tiny.BUILDERS[kind] if source == "tiny" else _LOADERS[kind]
-    return _placed(build(settings), device)
+    with torch.random.fork_rng(devices=[]):  # SAM's position code is a buffer drawn at random, and
+        torch.manual_seed(tiny.SEED)  # without weights to replace it every process had another one
+        return _placed(build(settings), device)
 
 
 def precision(device: str) -> Any:
