@@ -17,6 +17,7 @@ STAGES = (
     "manifest",
     "anchors",
     "masks",
+    "emission",
     "scores",
     "results",
     "submission",

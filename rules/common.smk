@@ -33,6 +33,7 @@ WORK = f"{config.get('work', 'work')}/{config['split']}"
 DRAWN = DATA.get("draw")
 RECIPES = CONFIG.recipes
 MININGS = {recipe.mining: recipe for recipe in RECIPES.values()}
+TRACKS = {recipe.track: recipe for recipe in RECIPES.values()}
 PATHS = {recipe.path: recipe for recipe in RECIPES.values()}
 BATCH = config.get("run", {}).get("batch", 4)
 SPLIT = layout.Split(
@@ -62,8 +63,16 @@ wildcard_constraints:
     detector="[A-Za-z0-9_-]+",
     embedder="[A-Za-z0-9_-]+",
     mining="|".join(map(re.escape, MININGS)),
+    track="|".join(map(re.escape, TRACKS)),
     path="|".join(map(re.escape, PATHS)),
     recipe="|".join(map(re.escape, RECIPES)),
+
+
+def flags(values):
+    """Command-line flags with their values, safe for the shell."""
+    return " ".join(
+        f"{flag} {shlex.quote(str(value))}" for flag, value in values.items()
+    )
 
 
 def version(stage, family=None, preset=None):
@@ -93,7 +102,13 @@ def gated(recipe, pattern):
 
     def names(wildcards):
         checkpoints.anchors.get(mining=recipe.mining)
-        return expand(pattern, video=VIDEOS, path=recipe.path, recipe=recipe.name)
+        return expand(
+            pattern,
+            video=VIDEOS,
+            path=recipe.path,
+            track=recipe.track,
+            recipe=recipe.name,
+        )
 
     return names
 

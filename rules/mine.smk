@@ -57,15 +57,12 @@ if DRAWN is not None:
 def folder_of(video):
     """Where `kit frames` finds a video and what the meta file says of it."""
     meta = f"meta/{video}.json" if DRAWN is not None else SPLIT.meta
-    flags = {
+    folders = {
         "--root": SPLIT.root,
         "--images": SPLIT.images,
         "--annotations": SPLIT.annotations,
     }
-    flags |= {"--meta": meta} if meta else {}
-    return " ".join(
-        f"{flag} {shlex.quote(str(value))}" for flag, value in flags.items()
-    )
+    return flags(folders | ({"--meta": meta} if meta else {}))
 
 
 rule frames:
@@ -148,13 +145,12 @@ def evidence(wildcards):
 def evidence_folders(wildcards):
     """Where `kit manifest` finds them."""
     parts = MININGS[wildcards.mining].parts
-    folders = f"--frames {WORK}/frames"
+    folders = {"--frames": f"{WORK}/frames"}
     if "detector" in parts:
-        folders += f" --candidates {WORK}/candidates/{parts['detector']}"
-        folders += (
-            f" --features {WORK}/features/{parts['detector']}.{parts['embedder']}"
-        )
-    return folders
+        mined = f"{parts['detector']}.{parts['embedder']}"
+        folders["--candidates"] = f"{WORK}/candidates/{parts['detector']}"
+        folders["--features"] = f"{WORK}/features/{mined}"
+    return flags(folders)
 
 
 rule manifest:

@@ -32,7 +32,9 @@ rule report:
     params:
         work=WORK,
         split=config["split"],
-        recipes=canonical_json({name: recipe.path for name, recipe in RECIPES.items()}),
+        recipes=canonical_json(
+            {name: [recipe.path, recipe.mining] for name, recipe in RECIPES.items()}
+        ),
         videos=VIDEOS,
         note=NOTE,
         version=version("report"),

@@ -110,8 +110,13 @@ def call(command: str, **options: object) -> None:
     assert cli.main(arguments) == 0
 
 
+def named(recipes: dict[str, str]) -> dict[str, list[str]]:
+    """What `--recipes` takes: path, and the part of it that chooses the anchors."""
+    return {name: [path, path.rpartition(".")[0]] for name, path in recipes.items()}
+
+
 def report(work: Path, output: Path, names: list[str], **options: object) -> str:
-    recipes = json.dumps(RECIPES)
+    recipes = json.dumps(named(RECIPES))
     call("report", work=work, split="demo", recipes=recipes, videos=names, output=output, **options)
     return output.read_text()
 
@@ -207,7 +212,7 @@ def test_differences_order_the_objects(split: Path, tmp_path: Path) -> None:
 def test_the_recipe_that_mines_nothing_is_the_one_compared_with(
     split: Path, tmp_path: Path
 ) -> None:
-    swapped = json.dumps(dict(reversed(RECIPES.items())))
+    swapped = json.dumps(dict(reversed(named(RECIPES).items())))
     target = tmp_path / "page.html"
     call("report", work=split, split="demo", recipes=swapped, videos=["a_0"], output=target)
     assert "differences to prompted once" in Reader(target.read_text()).text
@@ -224,7 +229,7 @@ def test_without_ground_truth_it_says_so(own: Path, tmp_path: Path) -> None:
 
 
 def test_one_recipe_has_nothing_to_be_compared_with(split: Path, tmp_path: Path) -> None:
-    recipes, target = json.dumps({"alone": FIRST}), tmp_path / "page.html"
+    recipes, target = json.dumps(named({"alone": FIRST})), tmp_path / "page.html"
     call("report", work=split, split="demo", recipes=recipes, videos=["a_0"], output=target)
     seen = Reader(target.read_text())
     assert "difference" not in seen.text
@@ -306,7 +311,15 @@ def test_nothing_stale_is_shown(
         path.write_text(re.sub(r'"J": 0\.\d+', '"J": 0.5', path.read_text()))
     else:
         path.write_bytes(path.read_bytes() + with_)
-    arguments = ["report", "--work", own, "--split", "demo", "--recipes", json.dumps(RECIPES)]
+    arguments = [
+        "report",
+        "--work",
+        own,
+        "--split",
+        "demo",
+        "--recipes",
+        json.dumps(named(RECIPES)),
+    ]
     target = tmp_path / "page.html"
     parser = argparse.ArgumentParser()
     stage.add_arguments(parser)

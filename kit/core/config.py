@@ -24,6 +24,7 @@ PARTS = {
     "embedder": "embedders",
     "selector": "selectors",
     "propagator": "propagators",
+    "emission": "emissions",
 }  # the parts of a recipe, in the order in which they stand in its path, and where presets live
 
 
@@ -33,7 +34,7 @@ class Recipe:
 
     Attributes:
         name: As in the config; names the archive.
-        parts: Part ("detector", ...) to preset; detector and embedder may be absent.
+        parts: Part ("detector", ...) to preset; detector, embedder, emission may be absent.
     """
 
     name: str
@@ -42,12 +43,17 @@ class Recipe:
     @property
     def mining(self) -> str:
         """Path part of what chooses the anchors: "<detector>.<embedder>.<selector>"."""
-        return ".".join(v for k, v in self.parts.items() if k != "propagator")
+        return ".".join(v for k, v in self.parts.items() if k not in ("propagator", "emission"))
+
+    @property
+    def track(self) -> str:
+        """Path part of what is propagated: "<detector>.<embedder>.<selector>.<propagator>"."""
+        return f"{self.mining}.{self.parts['propagator']}"
 
     @property
     def path(self) -> str:
-        """Path part of the whole recipe: "<detector>.<embedder>.<selector>.<propagator>"."""
-        return f"{self.mining}.{self.parts['propagator']}"
+        """Path part of the whole recipe; differs from `track` where there is an emission."""
+        return ".".join(self.parts.values())
 
 
 class Config:
@@ -78,6 +84,8 @@ class Config:
         """`VERSION` of a preset's method, and of its tracker's."""
         block = self._resolved(family, preset, family)
         tracker = block.get("tracker")
+        if "method" not in block:  # an emission: its stage is the only method
+            return ""
         own = f"{block['method']}={plugins.version(family, block['method'])}"
         if tracker is None:
             return own

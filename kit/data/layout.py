@@ -107,9 +107,9 @@ class Split:
         labels = label_files(self.labels(video))
         first = labels[0] if labels else None
         seen = {
-            "frames": sorted([f.name, f.stat().st_size] for f in files),
+            "frames": sorted([f.name, f.lstat().st_size] for f in files),
             "first": first and [first.name, sha256(first)],
-            "labels": sorted([p.name, p.stat().st_size] for p in labels),
+            "labels": sorted([p.name, p.lstat().st_size] for p in labels),
             "meta": self.entry(video),
         }
         return sha256(canonical_json(seen).encode())[:16]

@@ -29,16 +29,13 @@ class Recipe:
 
     Attributes:
         name: As in the config.
-        path: Presets joined by dots, the propagator last.
+        path: Presets joined by dots.
+        mining: Those that choose the anchors; recipes that share them share the anchors.
     """
 
     name: str
     path: str
-
-    @property
-    def mining(self) -> str:
-        """The parts that choose the anchors; recipes that share them share the anchors."""
-        return self.path.rpartition(".")[0]
+    mining: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from kit.core.types import Selection, Video
 from kit.stages import progress, settings
 from kit.stages.candidates import first_mask
 
-VERSION = 1
+VERSION = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +74,7 @@ class Track:
         self.video, self.given = video, given
         self.objects: dict[int, dict[str, dict[str, float]]] = {o.id: {} for o in video.objects}
         self.contested: dict[str, int] = {}
+        self.claims: dict[str, dict[str, str]] = {}
 
     def paint(self, results: Iterable[Any]) -> Iterator[tuple[str, bytes]]:
         """(frame name, palette PNG) for every frame; those that no result covers are empty."""
@@ -88,20 +89,28 @@ class Track:
             yield self.video.frames[skipped], empty
 
     def describe(self) -> dict[str, Any]:
-        """What `objects.json` says: presence and predicted IoU by object and frame."""
+        """What `objects.json` says: presence and predicted IoU by object and frame.
+
+        Where two objects claim a pixel, also what each of them covers, as COCO run lengths: with
+        these, presence and overlaps can be decided anew without propagating again.
+        """
         return {
             "video": self.video.name,
             "shape": list(self.video.shape),
             "objects": {str(i): frames for i, frames in self.objects.items()},
             "contested": self.contested,
+            "claims": self.claims,
         }
 
     def _labels(self, result: Any) -> masks.LabelMap:
         name = self.video.frames[result.frame]
         labels = masks.resolve_overlaps(result.logits, result.object_ids)
-        contested = int(((result.logits > 0).sum(0) > 1).sum())
+        claimed = result.logits > 0
+        contested = int((claimed.sum(0) > 1).sum())
         if contested:
             self.contested[name] = contested
+            pairs = zip(result.object_ids, claimed, strict=True)
+            self.claims[name] = {str(i): masks.encode_rle(mask) for i, mask in pairs}
         for i, presence, iou in zip(result.object_ids, result.presence, result.iou, strict=True):
             self.objects[i][name] = {
                 "presence": round(float(presence), 3),

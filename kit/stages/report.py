@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the split's artifacts")
     parser.add_argument("--split", required=True, help="name of the split, for the title")
     parser.add_argument(
-        "--recipes", type=json.loads, required=True, help='JSON, {"name": "path", ...}'
+        "--recipes", type=json.loads, required=True, help='JSON, {"name": ["path", "mining"], ...}'
     )
     parser.add_argument("--videos", nargs="+", required=True, help="names of the videos")
     parser.add_argument(
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the page, the pictures of one object after the other."""
-    recipes = [Recipe(name, path) for name, path in args.recipes.items()]
+    recipes = [Recipe(name, path, mining) for name, (path, mining) in args.recipes.items()]
     # What mines least is what the others are compared with, in whichever order JSON brought them.
     recipes.sort(key=lambda recipe: recipe.path.count("."))
     work = Work(args.work, recipes, sorted(args.videos))

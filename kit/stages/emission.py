@@ -1,0 +1,124 @@
+"""Decide anew what is emitted: when an object counts as present, and who wins an overlap.
+
+Presence is a decision of its own. Reads a video's masks with the soft scores beside them and writes
+other masks, without a model: thresholds are swept in seconds on the CPU.
+"""
+
+import argparse
+import io
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from kit.core import artifacts, masks
+from kit.core.errors import ConfigError
+from kit.core.files import sha256
+from kit.core.types import Video
+from kit.stages import settings
+
+VERSION = 1
+PRESENCE = ("library", "expected_score")
+OVERLAP = ("logits", "smaller", "surer")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
+    parser.add_argument("--masks", type=Path, required=True, help="masks as propagated (.zip)")
+    parser.add_argument(
+        "--settings", type=settings.parsed, required=True,
+        help=f'{{"presence": one of {PRESENCE}, "overlap": one of {OVERLAP}}}',
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, required=True, help="masks (.zip)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Emit one video anew."""
+    presence = _choice(args.settings, "presence", PRESENCE)
+    overlap = _choice(args.settings, "overlap", OVERLAP)
+    video = artifacts.read_video(args.frames)
+    notes = artifacts.read_masks(args.masks, {"video": video.digest})
+    inputs = {**notes.pop("inputs"), "masks": sha256(args.masks)}
+    del notes["schema"]
+    decide = Emission(video, notes, presence, overlap)
+    pngs = ((frame, decide.png(frame, data)) for frame, data in artifacts.read_pngs(args.masks))
+    artifacts.write_masks(args.output, pngs, lambda: notes, inputs)
+
+
+def emits(presence: float, iou: float) -> bool:
+    """Whether emitting a mask is worth more than leaving it out, in expectation.
+
+    With p the probability that the object is there and q the score of the mask if it is: emitting
+    earns p*q, leaving out earns 1-p, so emit when p > 1/(1+q). The library emits when p > 1/2.
+
+    Args:
+        presence: Object score logit.
+        iou: Predicted IoU of the mask, 0..1; stands for q.
+    """
+    chance = 1 / (1 + math.exp(-presence)) if presence > -700 else 0.0
+    return chance > 1 / (1 + iou)
+
+
+class Emission:
+    """The decision for one video, frame by frame."""
+
+    def __init__(self, video: Video, notes: Mapping[str, Any], presence: str, overlap: str) -> None:
+        self.video, self.notes = video, notes
+        self.presence, self.overlap = presence, overlap
+        self._given = {(o.first_frame, o.id) for o in video.objects}
+
+    def png(self, frame: str, data: bytes) -> bytes:
+        """The frame's label map as emitted; the same bytes where nothing changes."""
+        labels = np.array(Image.open(io.BytesIO(data)), dtype=np.uint8)
+        dropped = set(self._absent(frame))
+        claims = self._claims(frame, dropped)
+        before = labels.copy()
+        for object_id in dropped:
+            labels[labels == object_id] = 0
+        if any(frame == first for first, _ in self._given):
+            claims = {}  # the user's own pixels are not disputed
+        self._settle(labels, claims, frame)
+        return data if (labels == before).all() else masks.encode_png(labels)
+
+    def _absent(self, frame: str) -> Iterator[int]:
+        if self.presence == "library":
+            return
+        for key, frames in self.notes["objects"].items():
+            soft = frames.get(frame)
+            given = (frame, int(key)) in self._given
+            if soft and not given and not emits(soft["presence"], soft["iou"]):
+                yield int(key)
+
+    def _claims(self, frame: str, dropped: set[int]) -> dict[int, masks.Mask]:
+        """What each remaining object covers, on frames where two objects claim a pixel."""
+        claims = self.notes.get("claims", {}).get(frame, {})
+        return {
+            int(key): masks.decode_rle(rle, *self.video.shape)
+            for key, rle in claims.items()
+            if int(key) not in dropped
+        }
+
+    def _settle(self, labels: masks.LabelMap, claims: dict[int, masks.Mask], frame: str) -> None:
+        """Paint what is claimed, the strongest last; with "logits" only what became free."""
+        free = labels == 0
+        for object_id in sorted(claims, key=lambda i: self._strength(i, claims[i], frame)):
+            claimed = claims[object_id]
+            labels[claimed & free if self.overlap == "logits" else claimed] = object_id
+
+    def _strength(self, object_id: int, claimed: masks.Mask, frame: str) -> tuple[float, int]:
+        """Ascending; ties go to the lower id."""
+        if self.overlap == "smaller":
+            return -float(claimed.sum()), -object_id
+        soft = self.notes["objects"][str(object_id)][frame]
+        return soft["presence"] + math.log(max(soft["iou"], 1e-6)), -object_id
+
+
+def _choice(values: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> str:
+    value = values.get(key, allowed[0])
+    if value not in allowed:
+        raise ConfigError(f"emission.{key}: {value!r} is not allowed; choose one of {allowed}.")
+    return str(value)
