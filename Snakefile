@@ -3,14 +3,16 @@
 frames -> candidates -> features -> anchors -> masks -> scores -> results, submission, report
 """
 
+from snakemake.logging import logger
 from snakemake.utils import min_version
+
+from kit.runtime import narrator
 
 min_version("9.27")
 
 
-if (
-    not workflow.config_settings.configfiles
-):  # else the two files would be merged silently
+# Only without --configfile: Snakemake would merge the two files silently.
+if not workflow.config_settings.configfiles:
 
     configfile: "config/config.yaml"
 
@@ -37,8 +39,12 @@ rule all:
         REPORT,
 
 
+onstart:  # never in a dry run, which shows Snakemake's own reasons
+    narrator.attach(logger.handlers)
+
+
 onsuccess:
-    shell("tail -n +1 {WORK}/results/*/scores.txt 2>/dev/null || true")
+    shell("tail -n +1 {WORK:q}/results/*/scores.txt 2>/dev/null || true")
     print(f"report: {REPORT}\narchives: {WORK}/submission/")
 
 

@@ -8,14 +8,12 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.logging import logger
 
 from kit import plugins
 from kit.core.config import Config
 from kit.core.errors import KitError
 from kit.core.files import canonical_json
 from kit.data import layout
-from kit.runtime.narrator import Narrator
 
 
 def checked(make):
@@ -111,11 +109,3 @@ def gated(recipe, pattern):
         )
 
     return names
-
-
-if not workflow.dryrun:
-    for handler in logger.handlers:
-        if (
-            handler.name == "DefaultStreamHandler"
-        ):  # the screen; the log file keeps every detail
-            handler.setFormatter(Narrator(handler.formatter))

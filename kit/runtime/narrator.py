@@ -1,16 +1,17 @@
 """A run told in one line a job: what starts, how far it is, how long it may take, what failed.
 
-Snakemake's own ten lines a job still go to its log file. Attached by rules/common.smk to the
-handler that writes to the screen; knows the records by their `event` name alone.
+Snakemake's own ten lines a job still go to its log file. Knows its records by their `event` name
+alone.
 """
 
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 _TOLD = {"job_info", "progress", "job_error"}
-_UNTOLD = {"job_started", "job_finished", "shellcmd", "resources_info"}
+_UNTOLD = {"job_started", "job_finished", "resources_info"}
 # The second repeats the command line of a failed job, whose own words follow.
 _NOISE = (
     "Select jobs to execute",
@@ -18,6 +19,13 @@ _NOISE = (
     "Updating checkpoint dependencies",
 )
 LOG_LINES = 12
+
+
+def attach(handlers: Iterable[logging.Handler]) -> None:
+    """Let the narrator speak on the screen; the log file keeps every detail."""
+    for handler in handlers:
+        if handler.name == "DefaultStreamHandler" and handler.formatter is not None:
+            handler.setFormatter(Narrator(handler.formatter))
 
 
 class Narrator(logging.Formatter):
