@@ -145,6 +145,20 @@ def test_a_target_that_fills_the_frame_has_no_rest() -> None:
     assert (lead == 1).all()
 
 
+def test_comparison_is_exact_where_models_run_in_half_precision() -> None:
+    """The stages run methods under autocast on CUDA."""
+    tokens = torch.nn.functional.normalize(
+        torch.randn(2, 3, 64, generator=torch.manual_seed(0)), dim=2
+    )
+    mask = np.zeros((32, 48), bool)
+    mask[:16, :16] = True
+    look = dm.look_of(tokens, mask)
+    plain = dm.compare(tokens, look)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = dm.compare(tokens, look)
+    assert all(torch.equal(a, b) for a, b in zip(plain, cast, strict=True))
+
+
 def test_a_still_target_is_found_by_the_tiny_model() -> None:
     """The same frame twice: each patch is its own nearest neighbour."""
     model = models.load("dinov3", {"source": "tiny"}, "cpu")

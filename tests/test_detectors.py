@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kit import plugins
 from kit.core.types import Video, VideoObject
 from kit.detectors import base
 from kit.detectors import exemplar_tokens as et
@@ -264,3 +265,18 @@ def test_what_is_the_target_on_its_own_frame(columns: slice, same: bool) -> None
     mask = np.zeros((60, 100), bool)
     mask[10:30, columns] = True
     assert base.shows_target(mask, exemplar(1)) is same
+
+
+def test_mask_nms_counts_pixels_exactly_in_half_precision() -> None:
+    """IoU 4203/6001 is too much; rounded to 8 bits, as by autocast, it would be 4192/6012."""
+    masks = boxes((0, 4), (0, 4)).new_zeros(2, 1, 7000)
+    masks[0, 0, :6001] = True
+    masks[1, 0, :4203] = True
+    config = et.Config(nms_iou=4202.5 / 6001)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert et.keep_distinct(torch.tensor([0.9, 0.5]), masks, config) == [0]
+
+
+@pytest.mark.parametrize("name", plugins.names("detectors"))
+def test_every_detector_names_the_kind_of_model_it_needs(name: str) -> None:
+    assert plugins.load("detectors", name).MODEL in models.tiny.BUILDERS

@@ -121,8 +121,10 @@ def compare(tokens: torch.Tensor, look: Look) -> tuple[torch.Tensor, torch.Tenso
         Two `float[h, w]`: the greatest cosine with a patch of the target; that, less the greatest
         cosine with a patch of the rest (with 0 if there is none).
     """
-    near = (tokens @ look.target.T).amax(2)
-    far = (tokens @ look.rest.T).amax(2) if len(look.rest) else torch.zeros_like(near)
+    # in float32 where models run in bfloat16: cosines near 1 differ in their third digit
+    with torch.autocast(tokens.device.type, enabled=False):
+        near = (tokens @ look.target.T).amax(2)
+        far = (tokens @ look.rest.T).amax(2) if len(look.rest) else torch.zeros_like(near)
     return near, near - far
 
 

@@ -226,7 +226,7 @@ def keep_distinct(scores: torch.Tensor, masks: torch.Tensor, config: Limits) -> 
     area = flat.sum(1)
     kept: list[int] = []
     for query in order:
-        shared = flat[kept] @ flat[query]
+        shared = (flat[kept] * flat[query]).sum(1)  # autocast would round a product's pixel counts
         overlap = shared / (area[kept] + area[query] - shared)
         if not (overlap > config.nms_iou).any():
             kept.append(query)
