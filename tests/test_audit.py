@@ -178,12 +178,13 @@ def test_expected_gaps(visible: str, gaps: str) -> None:
 
 
 def test_overlaps() -> None:
-    found = mining.overlaps(span(2, 8), labels(o1=(0, 4), o2=(6, 10)))
+    two, none = labels(o1=(0, 4), o2=(6, 10)), labels()
+    found = mining.overlaps(span(2, 8), two, mining.areas_of(two))
     assert found[1] == 2 / (6 + 4 - 2)
     assert found[2] == 2 / 8
     assert found[0] == 2 / (6 + 2 - 2)  # the background too; callers leave it out
     assert not found[3:].any()
-    assert not mining.overlaps(span(0, 0), labels())[1:].any()
+    assert not mining.overlaps(span(0, 0), none, mining.areas_of(none))[1:].any()
 
 
 @pytest.fixture

@@ -124,6 +124,36 @@ def test_the_box_stands_on_the_exemplar(finder: models.Detector) -> None:
     assert (np.argwhere(red).max(0) + 1).tolist() == [48, 30]
 
 
+def test_a_band_of_the_first_frame_keeps_its_scale(finder: models.Detector) -> None:
+    """By hand: 28 of 84 rows fit below the seam at half size; rows 12..32 lie in the band 8..36.
+
+    So the object of 20 x 20 pixels has 10 x 10 on the canvas, above and below.
+    """
+    span = np.s_[12:32, 40:60]
+    exemplar = Exemplar(1, 0, mask_of(span))
+    found(finder, [picture(span), picture(span)], [exemplar], whole_exemplar=False)
+    ((red, box),) = finder.model.seen
+    assert box * 56 == pytest.approx([25, 42 + 2 + 5, 10, 10], abs=1e-5)
+    assert red.sum() == 200
+    assert red[6:16, 20:30].all()
+    assert red[44:54, 20:30].all()
+
+
+@pytest.mark.parametrize(
+    ("top", "bottom", "band"),
+    [
+        (12, 32, (8, 36)),
+        (0, 8, (0, 28)),  # shifted into the frame
+        (80, 84, (56, 84)),
+        (20, 60, (16, 64)),  # taller than fits: 1.2 times its height
+        (2, 82, (0, 84)),  # never more than there is
+    ],
+)
+def test_band(top: int, bottom: int, band: tuple[int, int]) -> None:
+    rows = canvas.band_of(mask_of(np.s_[top:bottom, 3:9]), LAYOUT)
+    assert (rows.start, rows.stop) == band
+
+
 @pytest.mark.parametrize(
     ("rows", "kept"),
     [

@@ -23,7 +23,7 @@ from kit.detectors.base import Exemplar, isolated, searched
 from kit.detectors.exemplar_tokens import candidates_of, encode
 from kit.runtime.models import Detector
 
-VERSION = 1
+VERSION = 1  # also to be raised where what it shares with `exemplar_tokens` changes
 MODEL = "sam3_detector"
 SOURCE = "canvas"
 
@@ -37,6 +37,9 @@ class Config:
     max_per_frame: int = 10  # the best that are kept, per object
     stride: int = 1  # every n-th later frame is searched
     rows: float = 0.75  # share of the canvas that the searched frame gets
+    # False: of the first frame only a band of rows around the object, as little squeezed as the
+    # searched frame; the whole first frame is squeezed three times as much (at 0.75)
+    whole_exemplar: bool = True
     fill_background: bool = False  # paint out the first frame around the object
     dilation: float = 0.1  # of what is not painted out, share of the longer side of the box
     look_alikes: bool = False  # search the first frame too, for what is not the target (`margin`)
@@ -75,8 +78,26 @@ def compose(frame: Image, below: Image, layout: Layout) -> Image:
     return np.concatenate([squeeze(frame, layout.seam, layout.side), below])
 
 
+def band_of(mask: Mask, layout: Layout) -> slice:
+    """Rows around the exemplar that fill the lower part at the scale of the upper one.
+
+    As many more as it takes to show the object with a tenth of its height on each side; shifted
+    into the frame, and never more than there are.
+    """
+    _, top, _, bottom = box_of(mask).tolist()
+    fitting = len(mask) * (layout.side - layout.seam) / layout.seam
+    rows = min(len(mask), round(max(fitting, 1.2 * (bottom - top))))
+    start = min(max(round((top + bottom - rows) / 2), 0), len(mask) - rows)
+    return slice(start, start + rows)
+
+
 def box_below(mask: Mask, layout: Layout) -> list[float]:
-    """Box of the exemplar's mask on the canvas: normalised (centre x, centre y, width, height)."""
+    """Box of the exemplar on the canvas: normalised (centre x, centre y, width, height).
+
+    Args:
+        mask: `bool[h, W]` on the rows that stand below the seam.
+        layout: Of the canvas.
+    """
     height, width = mask.shape
     left, top, right, bottom = box_of(mask).tolist()
     seam = layout.seam / layout.side
@@ -125,39 +146,39 @@ def detect(
         images = {i: frames[i] for i in sought[start : start + batch]}
         for exemplar, own in wanted:
             indices = [i for i in images if i in own]
-            lower = below[exemplar.object_id]
+            lower, box = below[exemplar.object_id]
             canvases = [compose(images[i], lower, layout) for i in indices]
-            for i, scores, masks in _answers(detector, indices, canvases, exemplar, layout):
+            for i, (scores, masks) in zip(indices, _answers(detector, canvases, box), strict=True):
+                scores, masks = above(scores, masks, layout)
                 yield from candidates_of(video, i, exemplar, scores, masks, config, SOURCE)
 
 
-def _below(frames: FrameSource, exemplar: Exemplar, layout: Layout, config: Config) -> Image:
+def _below(
+    frames: FrameSource, exemplar: Exemplar, layout: Layout, config: Config
+) -> tuple[Image, list[float]]:
+    """The lower part of every canvas of an object, and the box on it."""
     image = frames[exemplar.frame]
     if config.fill_background:
         image = isolated(image, exemplar.mask, config.dilation)
-    return squeeze(image, layout.side - layout.seam, layout.side)
+    rows = slice(None) if config.whole_exemplar else band_of(exemplar.mask, layout)
+    lower = squeeze(image[rows], layout.side - layout.seam, layout.side)
+    return lower, box_below(exemplar.mask[rows], layout)
 
 
 def _answers(
-    detector: Detector,
-    indices: Sequence[int],
-    canvases: Sequence[Image],
-    exemplar: Exemplar,
-    layout: Layout,
-) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    """(frame index, scores, mask logits over that frame) of one object's canvases."""
+    detector: Detector, canvases: Sequence[Image], box: Sequence[float]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """(scores `float[Q]`, mask logits `float[Q, h, w]`) of each canvas of one object."""
     if not canvases:
         return
     count = len(canvases)
     ids, valid = (t.expand(count, -1) for t in (detector.text_ids, detector.text_mask))
-    box = torch.tensor([[box_below(exemplar.mask, layout)]], device=ids.device)
     out = detector.model(
         vision_embeds=encode(detector, canvases),
         input_ids=ids,
         attention_mask=valid,
-        input_boxes=box.expand(count, -1, -1),
+        input_boxes=torch.tensor([[box]], device=ids.device).expand(count, -1, -1),
         input_boxes_labels=torch.ones(count, 1, dtype=torch.long, device=ids.device),
     )
     scores = out.pred_logits.float().sigmoid() * out.presence_logits.float().sigmoid()
-    for position, index in enumerate(indices):
-        yield index, *above(scores[position], out.pred_masks[position].float(), layout)
+    yield from zip(scores, out.pred_masks.float(), strict=True)

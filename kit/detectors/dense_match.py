@@ -37,7 +37,7 @@ class Config:
 
     size: int = 768  # longer side of the frame as DINOv3 sees it, a multiple of its patch (16)
     threshold: float = 0.5  # cosine with the target that a region's best patch must reach
-    contrast: float = 0.0  # by which a patch must be more like the target than like the rest
+    contrast: float = 0.0  # a patch's least lead; below 0 lets look-alikes of frame 0 through
     max_per_frame: int = 10  # the best that are kept, per object
     stride: int = 1  # every n-th later frame is searched
 

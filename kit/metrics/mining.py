@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from kit.core.masks import LabelMap, Mask, decode_rle
 from kit.core.types import Candidate, Selection, Video
 
+Areas = NDArray[np.int64]
+
 RIGHT = 0.5  # IoU from which a region shows the object
 GOOD = 0.75  # IoU from which it shows it well
 
@@ -76,9 +78,16 @@ class Audited:
     anchors: Sequence[Judged]
 
 
-def overlaps(mask: Mask, labels: LabelMap) -> NDArray[np.float64]:
-    """IoU of a mask with every id of a label map: `float64[256]`, 0 for ids that are not there."""
-    areas = np.bincount(labels.ravel(), minlength=256)
+def areas_of(labels: LabelMap) -> Areas:
+    """Pixels of every id: `int64[256]`."""
+    return np.bincount(labels.ravel(), minlength=256)
+
+
+def overlaps(mask: Mask, labels: LabelMap, areas: Areas) -> NDArray[np.float64]:
+    """IoU of a mask with every id of a label map: `float64[256]`, 0 for ids that are not there.
+
+    `areas` is `areas_of(labels)`, counted once for all masks of a frame.
+    """
     shared = np.bincount(labels[mask], minlength=256)
     union = areas + int(mask.sum()) - shared
     return np.asarray(np.where(areas > 0, shared / np.maximum(union, 1), 0.0), np.float64)
@@ -102,6 +111,8 @@ def recall(
     sightings: Sequence[Sighting], source: str | None = None, gap: bool | None = None
 ) -> dict[str, Any]:
     """Of the visible object-frames, the share with a candidate that shows the object.
+
+    Frames that a detector was told to skip (`stride`) count: nothing was found there.
 
     Args:
         sightings: Of any number of objects.
@@ -178,18 +189,20 @@ def audit(
     seen: dict[int, list[Seen]] = {target.id: [] for target in video.objects}
     for frame, labels, drawn in zip(video.frames, truth, passed, strict=True):
         here = [c for c in candidates if c.frame == frame]
+        areas = areas_of(labels)
         anchored = [a for a in selection.anchors if a.frame == frame]
         for target in video.objects:
-            lost = None if drawn is None else not _agree(drawn, labels, target.id)
+            lost = None if drawn is None else _lost(drawn, labels, areas, target.id)
             regions = [c for c in here if c.object_id == target.id]
             masks = [decode_rle(a.rle, *video.shape) for a in anchored if a.object_id == target.id]
-            seen[target.id].append(observe(target.id, labels, regions, masks, lost))
+            seen[target.id].append(observe(target.id, labels, areas, regions, masks, lost))
     return {o.id: conclude(o.id, video.index(o.first_frame), seen[o.id]) for o in video.objects}
 
 
 def observe(
     object_id: int,
     labels: LabelMap,
+    areas: Areas,
     candidates: Sequence[Candidate],
     anchors: Sequence[Mask],
     lost: bool | None,
@@ -197,11 +210,10 @@ def observe(
     """What one frame says of one object; see `Seen`."""
     best: dict[str, float] = {}
     for candidate in candidates:
-        iou = float(overlaps(candidate.mask, labels)[object_id])
+        iou = float(overlaps(candidate.mask, labels, areas)[object_id])
         best[candidate.source] = max(iou, best.get(candidate.source, 0.0))
-    return Seen(
-        bool((labels == object_id).any()), lost, best, [overlaps(mask, labels) for mask in anchors]
-    )
+    shown = [overlaps(mask, labels, areas) for mask in anchors]
+    return Seen(bool(areas[object_id]), lost, best, shown)
 
 
 def conclude(object_id: int, first: int, seen: Sequence[Seen]) -> Audited:
@@ -229,5 +241,5 @@ def conclude(object_id: int, first: int, seen: Sequence[Seen]) -> Audited:
     return Audited([Sighting(i, bool(gap[i]), seen[i].best) for i in later if visible[i]], anchors)
 
 
-def _agree(drawn: LabelMap, labels: LabelMap, object_id: int) -> bool:
-    return bool(overlaps(drawn == object_id, labels)[object_id] >= RIGHT)
+def _lost(drawn: LabelMap, labels: LabelMap, areas: Areas, object_id: int) -> bool:
+    return bool(overlaps(drawn == object_id, labels, areas)[object_id] < RIGHT)

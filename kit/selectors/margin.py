@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from kit.core.types import Candidate, Features, Selection, Video, VideoObject
 from kit.selectors.top_k import Best, best_per_frame, sought, spread
 
-VERSION = 1
+VERSION = 1  # also to be raised where what it shares with `top_k` changes
 
 
 @dataclass(frozen=True)
