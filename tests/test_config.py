@@ -15,7 +15,7 @@ from kit.core.config import Config
 from kit.core.errors import ConfigError
 
 FOLDER = Path(__file__).parents[1] / "config"
-SHIPPED = ("config.yaml", "folder.yaml", "mosev2.yaml")
+SHIPPED = sorted(p.name for p in FOLDER.glob("*.yaml") if p.name != "schema.yaml")
 
 
 @pytest.fixture
