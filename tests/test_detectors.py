@@ -1,4 +1,4 @@
-"""Exemplar tokens: what they promise, on the tiny detector, and the libraries' own numbers."""
+"""Exemplar tokens on the tiny detector, the libraries' own numbers, and what all sources share."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clips import frames_command, write_clip
 from PIL import Image
 
 from kit import plugins
+from kit.cli import main
+from kit.core import artifacts
 from kit.core.types import Video, VideoObject
 from kit.detectors import base
 from kit.detectors import exemplar_tokens as et
@@ -280,3 +283,21 @@ def test_mask_nms_counts_pixels_exactly_in_half_precision() -> None:
 @pytest.mark.parametrize("name", plugins.names("detectors"))
 def test_every_detector_names_the_kind_of_model_it_needs(name: str) -> None:
     assert plugins.load("detectors", name).MODEL in models.tiny.BUILDERS
+
+
+@pytest.mark.parametrize("name", plugins.names("detectors"))
+def test_every_detector_runs_as_a_stage_and_writes_the_same_bytes_again(
+    name: str, tmp_path: Path
+) -> None:
+    write_clip(tmp_path / "data")
+    index = tmp_path / "frames" / "clip.json"
+    assert main(frames_command(tmp_path / "data", index)) == 0
+    settings = {"method": name, "model": {"source": "tiny"}, "threshold": 0.0}
+    for run in ("one", "two"):
+        output = ["--output", str(tmp_path / run)]
+        command = ["candidates", "--frames", str(index), "--settings", json.dumps(settings)]
+        assert main([*command, *output]) == 0
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    found = artifacts.read_candidates(tmp_path / "one", artifacts.read_video(index))
+    assert {c.object_id for c in found} == {1, 2}
+    assert {c.source for c in found} == {name}

@@ -5,12 +5,14 @@ Axis 0 is the target's look, axis 1 that of its look-alike, axis 2 anything else
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from kit.core import artifacts
 from kit.core.masks import encode_rle
 from kit.core.types import Candidate, Features, Selection, Video, VideoObject
+from kit.metrics import mining
 from kit.selectors import margin, top_k
 
 FRAMES = tuple(f"{i:05d}" for i in range(20))
@@ -161,6 +163,58 @@ def test_decisions_say_nothing_of_the_settings_and_are_equal_to_the_byte(tmp_pat
         written.append(path.read_bytes())
     assert written[0] == written[1]
     assert artifacts.read_anchors(tmp_path / "v.json", TWO, {"video": "digest"}).anchors
+
+
+RED, SHADED, ORANGE = (200, 60, 60), (110, 40, 90), (200, 110, 40)
+
+
+def drawn(frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """A frame `uint8[40, 60, 3]` and its label map: two balls that change sides.
+
+    The target (1) is red and rolls into bluish shade; the other ball (2) is orange and stays lit.
+    """
+    image, labels = np.full((40, 60, 3), 90, np.uint8), np.zeros((40, 60), np.uint8)
+    colour = RED if frame < 6 else SHADED
+    for object_id, x, fill in ((1, 12 + 2 * frame, colour), (2, 48 - 2 * frame, ORANGE)):
+        y = 12 if object_id == 1 else 28
+        cv2.circle(image, (x, y), 6, fill, -1)
+        cv2.circle(labels, (x, y), 6, object_id, -1)
+    return image, labels
+
+
+def mean_colour(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    colour = image[mask].mean(0)
+    row: np.ndarray = (colour / np.linalg.norm(colour)).astype(np.float32)
+    return row
+
+
+def test_on_a_drawn_scene_the_anchors_of_top_k_are_wrong_and_those_of_margin_right() -> None:
+    """Both balls are found on every frame; looks are mean colours.
+
+    Cosines with red: shaded 0.929, orange 0.973; with orange: shaded 0.877. From frame 6 on the
+    most similar region is the other ball, but it is more like itself still.
+    """
+    scenes = [drawn(frame) for frame in range(18)]
+    names = FRAMES[:18]
+    objects = (VideoObject(1, names[0]), VideoObject(2, names[0]))
+    video = Video("v", 40, 60, names, Path(), ".jpg", Path(), objects, "digest")
+    candidates, rows = [], []
+    for name, (image, labels) in list(zip(names, scenes, strict=True))[6:]:
+        for object_id in (1, 2):
+            mask = labels == object_id
+            candidates.append(Candidate(name, 1, 0.9, encode_rle(mask), (40, 60), "drawn"))
+            rows.append(mean_colour(image, mask))
+    first = {i: mean_colour(scenes[0][0], scenes[0][1] == i)[None] for i in (1, 2)}
+    features = Features(np.array(rows), first)
+    truth = [labels for _, labels in scenes]
+    told = {}
+    for method in (top_k, margin):
+        selection = method.select(video, candidates, features, method.Config(min_gap=4))
+        found = mining.audit(video, truth, candidates, selection)[1].anchors
+        assert len(found) == 3
+        told[method] = mining.precision(found)
+    assert (told[top_k]["right"], told[top_k]["distractor"]) == (0.0, 1.0)
+    assert (told[margin]["right"], told[margin]["distractor"]) == (1.0, 0.0)
 
 
 def test_no_candidates_no_anchors() -> None:
