@@ -154,6 +154,10 @@ def test_one_step_of_the_filter_by_hand() -> None:
     # gains are 1.640625 / 1.890625 and 0.390625 / 1.890625
     predicted = kalman.predict(kalman.start((0, 0, 10, 10)))
     assert predicted.box == pytest.approx((0, 0, 10, 10))
+    variances = np.diag(predicted.covariance)
+    assert variances[[0, 1, 3]] == pytest.approx(1.640625)
+    assert variances[[4, 5, 7]] == pytest.approx(0.625**2 + 0.0625**2)
+    assert variances[[2, 6]] == pytest.approx([2e-4 + 1e-10, 2e-10])
     track = kalman.update(predicted, (4, 0, 14, 10))
     assert track.mean[:2] == pytest.approx([5 + 4 * 0.8677686, 5])
     assert track.mean[4:6] == pytest.approx([4 * 0.2066116, 0])
@@ -332,6 +336,12 @@ def test_samurai_anchors() -> None:
     assert past.spatial(3) == [(0, 0), (1, 2), (2, 1)]
     tracked = [(1, 6), (2, 5), (3, 4), (4, 3), (5, 2), (7, 1)]
     assert past.spatial(8) == both.spatial(8) == [(0, 0), (6, 0), *tracked]
+
+
+def test_samurai_recalls_the_last_frame_only_if_it_was_tracked() -> None:
+    scene = Scene(ious={5: (0.4, 0.3, 0.2)})
+    run(samurai, scene, 8, [prompt(0), prompt(6, given=False)])
+    assert scene.spatial(7) == [(0, 0), (6, 0), (1, 4), (2, 3), (3, 2), (4, 1)]  # not 5
 
 
 # --- dam4sam: decisions ------------------------------------------------------------------------
