@@ -26,6 +26,7 @@ STAGES = (
 TOOLS = {
     "score": "kit.metrics.score",
     "compare": "kit.metrics.compare",
+    "audit": "kit.metrics.audit",
     "check": "kit.submission.check",
     "pack": "kit.submission.pack",
     "ledger": "kit.submission.ledger",

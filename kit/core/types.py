@@ -78,7 +78,7 @@ class Candidate:
     """A region of one frame that may be the object.
 
     Attributes:
-        frame: Name of the frame.
+        frame: Name of the frame. On the object's own first frame it is known not to be the object.
         object_id: The object it was sought for.
         score: Of the detector, 0..1.
         rle: COCO run lengths of the mask.
