@@ -123,11 +123,14 @@ class Kept:
     memory: Memory
     presence: float
 
-    @cached_property
+    @property
     def pointer(self) -> "Kept":
         """The same without spatial memory."""
-        if not len(self.memory.spatial):
-            return self
+        # Not cached where it is the object itself: such a circle waits for the garbage collector.
+        return self._stripped if len(self.memory.spatial) else self
+
+    @cached_property
+    def _stripped(self) -> "Kept":
         return Kept(self.frame, self.memory.without_place(), self.presence)
 
 
