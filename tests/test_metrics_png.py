@@ -64,7 +64,7 @@ def paeth(left, above, corner):
 def test_every_filter_and_depth(seed, kind, filters, pieces):
     rows = np.random.default_rng(seed).integers(0, 256, (len(filters), 5), dtype=np.uint8)
     data = encode(rows, *kind, filters, pieces)
-    labels = png._decode_plain(data)
+    labels = png.decode_plain(data)
     assert labels is not None  # not left to Pillow
     assert np.array_equal(labels, pillow(data))
 
@@ -98,7 +98,7 @@ def test_intact_data_of_another_length_fare_as_with_pillow(rows):
     data = encode(np.full((rows, 6), 3, np.uint8), 8, 3, [0] * rows)
     header = data[12:20] + (4).to_bytes(4, "big") + data[24:29]
     data = data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:]
-    assert png._decode_plain(data) is None
+    assert png.decode_plain(data) is None
     assert outcome(png.decode, data) == outcome(pillow, data)
 
 
@@ -136,6 +136,6 @@ def test_without_the_fast_inflater(monkeypatch):
     data = encode(np.full((4, 6), 9, np.uint8), 8, 3, [0, 1, 2, 4])
     monkeypatch.setattr(png, "zlib_decompress", png._inflate_slowly)
     monkeypatch.setattr(png, "DeflateError", zlib.error)
-    assert np.array_equal(png._decode_plain(data), pillow(data))
+    assert np.array_equal(png.decode_plain(data), pillow(data))
     with pytest.raises(zlib.error, match="more data"):
         png._inflate_slowly(memoryview(zlib.compress(bytes(100))), 99)

@@ -13,6 +13,7 @@ from PIL import Image
 from test_submission_check import META, H, W, codes, good, png, write_zip
 
 from kit.core.errors import SubmissionError
+from kit.metrics import png as evaluator_png
 from kit.submission import frames
 from kit.submission import png as pictures
 from kit.submission.check import check
@@ -116,8 +117,11 @@ def test_pictures_of_another_size_are_not_decoded(monkeypatch):
     assert pictures.look(png(9), None, frozenset({0})).strangers == set()
 
 
-def test_zlib_does_what_libdeflate_does(monkeypatch):
-    monkeypatch.setattr(pictures, "_libdeflate", None)
+@pytest.mark.parametrize("slow", [False, True])
+def test_data_of_another_length(slow, monkeypatch):
+    if slow:  # as where libdeflate is not installed
+        monkeypatch.setattr("kit.metrics.png.zlib_decompress", evaluator_png._inflate_slowly)
+        monkeypatch.setattr("kit.metrics.png.DeflateError", zlib.error)
     look = pictures.look.__wrapped__
     assert look(png(1, 5), (H, W), frozenset({0, 1})).strangers == {5}
     bomb = raw_png(bytes(10 * H * (W + 1)))  # more rows than declared: never inflated whole

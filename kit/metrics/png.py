@@ -50,7 +50,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     Raises:
         OSError: damaged or truncated data (`PIL.UnidentifiedImageError` if it is no image).
     """
-    labels = _decode_plain(data)
+    labels = decode_plain(data)
     if labels is not None:
         return labels
     with Image.open(io.BytesIO(data)) as image:
@@ -75,8 +75,8 @@ def trouble(data: bytes) -> str | None:
     return f"{depth}-bit grey image, its values are stretched to 0..255"
 
 
-def _decode_plain(data: bytes) -> NDArray[np.uint8] | None:
-    """Labels of an intact palette or 8-bit grey PNG without rare chunks, None for all others."""
+def decode_plain(data: bytes) -> NDArray[np.uint8] | None:
+    """The fast way: labels of an intact palette or 8-bit grey PNG, None for every other file."""
     if len(data) < 45 or not data.startswith(START):
         return None
     width, height, depth, colour, *methods = struct.unpack_from(">IIBBBBB", data, 16)
