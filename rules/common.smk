@@ -10,7 +10,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from kit import plugins
-from kit.core.config import Config
+from kit.config import Config
 from kit.core.errors import KitError
 from kit.core.files import canonical_json
 from kit.data import layout

@@ -37,8 +37,8 @@ from clips import (
 )
 from PIL import Image
 
+from kit import config
 from kit.cli import main
-from kit.core import config
 from kit.core.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]

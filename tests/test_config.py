@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from kit import plugins
-from kit.core import config
-from kit.core.config import Config
+from kit import config, plugins
+from kit.config import Config
 from kit.core.errors import ConfigError
 
 FOLDER = Path(__file__).parents[1] / "config"

@@ -18,7 +18,7 @@ from kit import plugins
 from kit.core.errors import ConfigError
 from kit.core.files import canonical_json
 
-SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
+SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 PARTS = {
     "detector": "detectors",
     "embedder": "embedders",
