@@ -1,6 +1,8 @@
 """Masks as data, and the stage that turns soft masks into label maps."""
 
 import io
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +147,24 @@ def test_given_pixels_are_exactly_the_users(video: Video) -> None:
     other = painted(track_of(video), result(2, o1=9.0, o2=3.0))["00002"]
     assert (other[2, :3] == 2).all()
     assert (np.delete(other.ravel(), [12, 13, 14]) == 1).all()
+
+
+def test_pngs_are_made_while_the_next_frame_is_propagated(
+    video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+
+    def encode(labels: masks.LabelMap) -> bytes:
+        assert asked.wait(10), "the next frame waits for this PNG"
+        return encode_png(labels)
+
+    def results() -> Iterator[FrameResult]:
+        yield result(0, o1=1.0)
+        asked.set()
+        yield result(1, o1=1.0)
+
+    monkeypatch.setattr(masks, "encode_png", encode)
+    assert len(dict(track_of(video).paint(results()))) == 4
 
 
 def test_what_is_noted_beside_the_masks(video: Video) -> None:

@@ -1,5 +1,6 @@
 """Tiny random models and a moving clip for tests of logic; no weights, no accuracy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def tiny_sam2(yaml: str = "configs/sam2.1/sam2.1_hiera_t.yaml", *overrides: str)
 
     config = compose(config_name=yaml, overrides=[*TINY_SAM2, *overrides])
     OmegaConf.resolve(config)
-    return randomised(instantiate(config.model, _recursive_=True))
+    return randomised(lambda: instantiate(config.model, _recursive_=True))
 
 
 def _decoder_and_memory(size: int, patch: int, grid: int) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def tiny_sam3(**changes: Any) -> Any:
     }
     parts = _decoder_and_memory(112, 14, 8) | changes
     config = transformers.Sam3TrackerVideoConfig(vision_config=vision, **parts)
-    return randomised(transformers.Sam3TrackerVideoModel(config))
+    return randomised(lambda: transformers.Sam3TrackerVideoModel(config))
 
 
 def tiny_sam2_hf() -> Any:
@@ -114,14 +115,18 @@ def tiny_sam2_hf() -> Any:
         },
     }
     config = transformers.Sam2VideoConfig(vision_config=vision, **_decoder_and_memory(128, 16, 8))
-    return randomised(transformers.Sam2VideoModel(config))
+    return randomised(lambda: transformers.Sam2VideoModel(config))
 
 
-def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Weights under which frames, objects and memories make a difference.
+def randomised(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
+    """A model with weights under which frames, objects and memories make a difference.
 
-    Default initialisation leaves many zeros, and every frame alike.
+    Default initialisation leaves many zeros, and every frame alike. SAM's position code is a buffer
+    drawn at random: without a seed the model would depend on what ran before.
     """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in model.named_parameters():

@@ -1,11 +1,11 @@
 """Frames in, results out, without holding the video."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch.nn import functional
 
+from kit.core.ahead import ahead
 from kit.core.types import FrameSource, Image
 from kit.trackers.base import Encoded, FrameResult, Hypothesis, Prompt, Tracker
 
@@ -42,24 +42,13 @@ class EncodedFrames:
 
     def walk(self, order: Sequence[int]) -> Iterator[tuple[int, Encoded]]:
         """Encoded frames in an order; the next image is decoded while one is worked on."""
-        unread = iter([frame for frame in order if frame not in self._waiting])
-        with ThreadPoolExecutor(max_workers=1) as reader:
-
-            def ahead() -> list[Future[Image]]:
-                following = next(unread, None)
-                return [] if following is None else [reader.submit(self._read, following)]
-
-            images = ahead()
-            for frame in order:
-                if frame in self._waiting:
-                    yield frame, self._waiting.pop(frame)
-                else:
-                    image = images.pop().result()
-                    images = ahead()
-                    yield frame, self._tracker.encode(image)
-
-    def _read(self, frame: int) -> Image:
-        return self._frames[frame]
+        unread = [frame for frame in order if frame not in self._waiting]
+        images = ahead(self._frames.__getitem__, unread)
+        for frame in order:
+            if frame in self._waiting:
+                yield frame, self._waiting.pop(frame)
+            else:
+                yield frame, self._tracker.encode(next(images))
 
 
 class Outbox:

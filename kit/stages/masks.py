@@ -13,6 +13,7 @@ import numpy as np
 
 from kit import plugins
 from kit.core import artifacts, images, masks
+from kit.core.ahead import ahead
 from kit.core.files import sha256
 from kit.core.types import Selection, Video
 from kit.stages import progress, settings
@@ -77,16 +78,22 @@ class Track:
         self.claims: dict[str, dict[str, str]] = {}
 
     def paint(self, results: Iterable[Any]) -> Iterator[tuple[str, bytes]]:
-        """(frame name, palette PNG) for every frame; those that no result covers are empty."""
-        empty = masks.encode_png(np.zeros(self.video.shape, np.uint8))
-        frame = 0
-        for result in results:
-            for skipped in range(frame, result.frame):
-                yield self.video.frames[skipped], empty
-            frame = result.frame + 1
-            yield self.video.frames[result.frame], masks.encode_png(self._labels(result))
-        for skipped in range(frame, len(self.video.frames)):  # propagated backwards only
-            yield self.video.frames[skipped], empty
+        """(frame name, palette PNG) for every frame; those that no result covers are empty.
+
+        Pixels are labelled and compressed in a thread, while the next frame is propagated.
+        """
+        return ahead(self._painted, self._covered(results))
+
+    def _covered(self, results: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+        """(frame name, result) for every frame; None where no result covers it."""
+        found = iter(results)
+        result = next(found, None)
+        for index, name in enumerate(self.video.frames):
+            if result is not None and result.frame == index:
+                yield name, result
+                result = next(found, None)
+            else:
+                yield name, None
 
     def describe(self) -> dict[str, Any]:
         """What `objects.json` says: presence and predicted IoU by object and frame.
@@ -101,6 +108,11 @@ class Track:
             "contested": self.contested,
             "claims": self.claims,
         }
+
+    def _painted(self, found: tuple[str, Any]) -> tuple[str, bytes]:
+        name, result = found
+        labels = np.zeros(self.video.shape, np.uint8) if result is None else self._labels(result)
+        return name, masks.encode_png(labels)
 
     def _labels(self, result: Any) -> masks.LabelMap:
         name = self.video.frames[result.frame]
