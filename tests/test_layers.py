@@ -21,6 +21,7 @@ LAYERS = {
     "embedders": {"core"},
     "trackers": {"core"},
     "propagators": {"core", "trackers"},
+    "training": {"core", "data", "plugins", "propagators", "runtime", "trackers"},
     "plugins": {"core"},
     "config": {"core", "plugins"},
     "stages": {

@@ -5,7 +5,7 @@ colours in the same shares; what tells them apart is texture and details of shap
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -89,8 +89,13 @@ class Meta(TypedDict):
     frames: list[str]
 
 
-def draw(seed: int, config: Config) -> Clip:
+def draw(seed: int, config: Config, times: Sequence[int] | None = None) -> Clip:
     """Draw one video; the same arguments give the same pixels.
+
+    Args:
+        seed: Of everything that is drawn at random.
+        config: Difficulty.
+        times: The frames to render, which are the same as in the whole video; None renders all.
 
     Raises:
         ConfigError: the objects do not fit beside each other.
@@ -100,7 +105,9 @@ def draw(seed: int, config: Config) -> Clip:
     palette = sprites.palette(theme, config.hue * rng.uniform(-1, 1))
     cast = scenes.cast_of(rng, config, palette)
     roles = scenes.stage(rng, config, cast, scenes.occluders_of(rng, config, palette))
-    frames, instances = _render(rng, config, palette, roles)
+    frames, instances = _render(
+        rng, config, palette, roles, range(config.frames) if times is None else times
+    )
     labels = np.where(instances <= config.objects, instances, 0).astype(np.uint8)
     return Clip(frames, labels, instances, tuple(actor.category for actor in cast))
 
@@ -109,32 +116,42 @@ def draw(seed: int, config: Config) -> Clip:
 
 
 def _render(
-    rng: np.random.Generator, config: Config, palette: sprites.Palette, roles: list[scenes.Role]
+    rng: np.random.Generator,
+    config: Config,
+    palette: sprites.Palette,
+    roles: list[scenes.Role],
+    times: Sequence[int],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Frames uint8[T, H, W, 3] and instance maps uint8[T, H, W]."""
-    shape = (config.frames, config.height, config.width)
+    """Frames uint8[T, H, W, 3] and instance maps uint8[T, H, W] at `times`."""
+    shape = (len(times), config.height, config.width)
     frames, instances = np.empty((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     flicker = 1 + rng.normal(0, config.flicker / 2, config.frames).clip(
         -config.flicker, config.flicker
     )
-    for t, ground in enumerate(_grounds(rng, config, palette)):
-        scenes.paste_all(ground, instances[t], roles, t)
+    picture, centres = _ground(rng, config, palette)
+    for row, t in enumerate(times):
+        x, y = centres[t]
+        ground = cv2.getRectSubPix(picture, (config.width, config.height), (x, y))
+        scenes.paste_all(ground, instances[row], roles, t)
         ground *= np.float32(flicker[t])
-        frames[t] = np.clip(ground, 0, 255)
+        frames[row] = np.clip(ground, 0, 255)
     return frames, instances
 
 
-def _grounds(
+def _ground(
     rng: np.random.Generator, config: Config, palette: sprites.Palette
-) -> Iterator[npt.NDArray[np.float32]]:
-    """The background as the camera pans over it: float32[H, W, 3] for each frame."""
+) -> tuple[npt.NDArray[np.float32], motion.Points]:
+    """A background larger than the frames, and where the camera that pans over it looks.
+
+    Returns:
+        (float32[H', W', 3], float64[T, 2], x and y of the frames' centres).
+    """
     margin = min(config.width, config.height) // 4
     height, width = config.height + 2 * margin, config.width + 2 * margin
     picture = backgrounds.draw(rng, height, width, palette.background)
     view = motion.Stage(2 * margin, 2 * margin, 1)
     corner = view.drift(rng, config.frames, config.pan * rng.uniform(0, 1), 0, view.inside(rng))
-    for x, y in corner + np.array([config.width - 1, config.height - 1]) / 2:
-        yield cv2.getRectSubPix(picture, (config.width, config.height), (x, y))
+    return picture, corner + np.array([config.width - 1, config.height - 1]) / 2
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -1,102 +1,172 @@
-"""The `tiny` preset: the real classes, shrunken, with seeded random weights.
+"""The `tiny` family: the real classes, shrunken, with weights trained by the kit on drawn videos.
 
-They make every stage run for real in seconds; until trained weights are shipped, what they draw
-is meaningless. Sizes respect what the classes hard-code (transformers 5.23: tracker memory of 64
-channels, hidden size a larger multiple of it; windows of SAM 3's ViT tile the pretraining grid).
+A few megabytes beside the code (`kit/weights`). They make real masks of the videos that the kit
+draws, in seconds and on any machine, and are not meant for anything else. Sizes respect what the
+classes hard-code (transformers 5.23: tracker memory of 64 channels, hidden size a larger multiple
+of it; the windows of SAM 3's ViT tile the pretraining grid).
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 SEED = 20261120
-_VIT = {
-    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "global_attn_indexes": [1], "window_size": 4, "patch_size": 14, "pretrain_image_size": 56,
+WEIGHTS = Path(__file__).parents[1] / "weights"
+
+SAM2_SIZE = 160
+SAM2_YAML = "configs/sam2.1/sam2.1_hiera_t.yaml"
+SAM2_OVERRIDES = (
+    "++model.image_encoder.trunk.embed_dim=20",
+    "++model.image_encoder.trunk.stages=[1,1,3,1]",
+    "++model.image_encoder.trunk.global_att_blocks=[4]",
+    "++model.image_encoder.neck.backbone_channel_list=[160,80,40,20]",
+    "++model.image_encoder.neck.d_model=64",
+    "++model.image_encoder.neck.position_encoding.num_pos_feats=64",
+    "++model.memory_attention.d_model=64",
+    "++model.memory_attention.num_layers=2",
+    "++model.memory_attention.layer.d_model=64",
+    "++model.memory_attention.layer.dim_feedforward=192",
+    "++model.memory_attention.layer.dropout=0.0",
+    "++model.memory_attention.layer.self_attention.embedding_dim=64",
+    "++model.memory_attention.layer.self_attention.dropout=0.0",
+    "++model.memory_attention.layer.cross_attention.embedding_dim=64",
+    "++model.memory_attention.layer.cross_attention.kv_in_dim=32",
+    "++model.memory_attention.layer.cross_attention.dropout=0.0",
+    "++model.memory_encoder.out_dim=32",
+    "++model.memory_encoder.in_dim=64",
+    "++model.memory_encoder.position_encoding.num_pos_feats=32",
+    "++model.memory_encoder.mask_downsampler.embed_dim=64",
+    "++model.memory_encoder.fuser.layer.dim=64",
+    "++model.memory_encoder.fuser.layer.layer_scale_init_value=0.2",
+    f"++model.image_size={SAM2_SIZE}",
+)
+
+SAM3_SIZE, SAM3_PATCH, SAM3_WIDTH = 144, 12, 128
+_SIDE = SAM3_SIZE // SAM3_PATCH
+_VISION = {
+    "model_type": "sam3_vision_model",
+    "backbone_config": {
+        "model_type": "sam3_vit_model", "image_size": SAM3_SIZE, "pretrain_image_size": SAM3_SIZE,
+        "patch_size": SAM3_PATCH, "hidden_size": 96, "intermediate_size": 192,
+        "num_hidden_layers": 4, "num_attention_heads": 3, "global_attn_indexes": [1, 3],
+        "window_size": 6,
+    },
+    "fpn_hidden_size": SAM3_WIDTH,
+    "backbone_feature_sizes": [[4 * _SIDE] * 2, [2 * _SIDE] * 2, [_SIDE] * 2],
+    "scale_factors": [4.0, 2.0, 1.0, 0.5],
 }  # fmt: skip
+_HEADS = {
+    "hidden_size": SAM3_WIDTH, "intermediate_size": 128, "num_attention_heads": 4, "dropout": 0.0
+}  # fmt: skip
+WORDS = ("<|startoftext|>", "<|endoftext|>", "visual")
 
 
-def _vision(image_size: int, fpn: int) -> dict[str, Any]:
-    side = image_size // 14
-    return {
-        "backbone_config": {"model_type": "sam3_vit_model", "image_size": image_size, **_VIT},
-        "fpn_hidden_size": fpn,
-        "backbone_feature_sizes": [[4 * side] * 2, [2 * side] * 2, [side] * 2],
-        "scale_factors": [4.0, 2.0, 1.0, 0.5],
-    }
+def sam3_detector_config() -> Any:
+    """Configuration of the tiny SAM 3's detector."""
+    from transformers import Sam3Config
 
-
-def _sam3_detector(settings: Mapping[str, Any]) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    from transformers import Sam3Config, Sam3Model
-
-    block = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_layers": 2}
-    config = Sam3Config(
-        vision_config=_vision(112, 32),
+    return Sam3Config(
+        vision_config=_VISION,
         text_config={
-            "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 64,
+            "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 64,
             "num_attention_heads": 2, "projection_dim": 32, "max_position_embeddings": 32,
             "bos_token_id": 62, "eos_token_id": 63,
         },
-        geometry_encoder_config=block,
-        detr_encoder_config=block,
-        detr_decoder_config={**block, "num_queries": 20},
-        mask_decoder_config={"hidden_size": 32, "num_attention_heads": 4},
+        geometry_encoder_config={**_HEADS, "num_layers": 1, "roi_size": 3},
+        detr_encoder_config={**_HEADS, "num_layers": 2},
+        detr_decoder_config={**_HEADS, "num_layers": 3, "num_queries": 20},
+        mask_decoder_config={"hidden_size": SAM3_WIDTH, "num_attention_heads": 4},
     )  # fmt: skip
+
+
+def sam3_tracker_config() -> Any:
+    """Configuration of the tiny SAM 3's tracker."""
+    from transformers import Sam3TrackerVideoConfig
+
+    return Sam3TrackerVideoConfig(
+        vision_config=_VISION,
+        image_size=SAM3_SIZE,
+        prompt_encoder_config={"hidden_size": SAM3_WIDTH, "image_size": SAM3_SIZE,
+                               "patch_size": SAM3_PATCH, "mask_input_channels": 8},
+        mask_decoder_config={"hidden_size": SAM3_WIDTH, "mlp_dim": 128, "num_attention_heads": 4,
+                             "iou_head_hidden_dim": 64},
+        memory_attention_hidden_size=SAM3_WIDTH, memory_attention_feed_forward_hidden_size=128,
+        memory_attention_num_layers=2, memory_attention_rope_feat_sizes=[_SIDE, _SIDE],
+        memory_attention_dropout=0.0, memory_attention_rope_dropout=0.0,
+        memory_encoder_hidden_size=SAM3_WIDTH, memory_encoder_output_channels=64,
+        mask_downsampler_embed_dim=SAM3_WIDTH, memory_fuser_embed_dim=SAM3_WIDTH,
+        memory_fuser_intermediate_dim=SAM3_WIDTH, memory_fuser_layer_scale_init_value=0.2,
+    )  # fmt: skip
+
+
+def dinov3_config() -> Any:
+    """Configuration of the tiny DINOv3."""
+    from transformers import DINOv3ViTConfig
+
+    return DINOv3ViTConfig(
+        hidden_size=96, intermediate_size=192, num_hidden_layers=4, num_attention_heads=3,
+        num_register_tokens=4, patch_size=16, image_size=224, layerscale_value=1.0,
+    )  # fmt: skip
+
+
+def _new_sam2() -> nn.Module:
+    from sam2.build_sam import build_sam2_video_predictor
+
+    model: nn.Module = build_sam2_video_predictor(
+        SAM2_YAML,
+        device="cpu",
+        hydra_overrides_extra=list(SAM2_OVERRIDES),
+        apply_postprocessing=False,
+    )
+    return model
+
+
+def _new_sam3_tracker() -> nn.Module:
+    from transformers import Sam3TrackerVideoModel
+
+    model: nn.Module = Sam3TrackerVideoModel(sam3_tracker_config())
+    return model
+
+
+def _new_sam3_detector() -> nn.Module:
+    from transformers import Sam3Model
+
+    model: nn.Module = Sam3Model(sam3_detector_config())
+    return model
+
+
+def _new_dinov3() -> nn.Module:
+    from transformers import DINOv3ViTModel
+
+    model: nn.Module = DINOv3ViTModel(dinov3_config())
+    return model
+
+
+NEW: dict[str, Callable[[], nn.Module]] = {
+    "sam2": _new_sam2,
+    "sam3": _new_sam3_tracker,
+    "sam3_detector": _new_sam3_detector,
+    "dinov3": _new_dinov3,
+}
+
+
+def new(kind: str) -> nn.Module:
+    """An untrained model of a kind, as its library initialises it; the same in every process."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return NEW[kind]()
+
+
+def tokens() -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, `int64[1, 32]`, of the one word that the tiny detector knows."""
     ids = torch.zeros(1, 32, dtype=torch.int64)
     ids[0, :3] = torch.tensor([62, 5, 63])
     mask = torch.zeros_like(ids)
     mask[0, :3] = 1
-    return _randomised(Sam3Model(config)), ids, mask
-
-
-def _sam3_tracker(settings: Mapping[str, Any]) -> Any:
-    from transformers import Sam3TrackerVideoConfig, Sam3TrackerVideoModel
-
-    config = Sam3TrackerVideoConfig(
-        vision_config=_vision(224, 128),
-        image_size=224,
-        prompt_encoder_config={"hidden_size": 128, "image_size": 224, "patch_size": 14,
-                               "mask_input_channels": 8},
-        mask_decoder_config={"hidden_size": 128, "mlp_dim": 64, "num_attention_heads": 4,
-                             "iou_head_hidden_dim": 128},
-        memory_attention_hidden_size=128, memory_attention_feed_forward_hidden_size=128,
-        memory_attention_num_layers=1, memory_attention_rope_feat_sizes=[16, 16],
-        memory_encoder_hidden_size=128, memory_encoder_output_channels=64,
-        mask_downsampler_embed_dim=128, memory_fuser_embed_dim=128,
-        memory_fuser_intermediate_dim=128,
-    )  # fmt: skip
-    return _randomised(Sam3TrackerVideoModel(config))
-
-
-def _sam2(settings: Mapping[str, Any]) -> Any:
-    from sam2.build_sam import build_sam2_video_predictor
-
-    trunk = "model.image_encoder.trunk"
-    overrides = [
-        f"++{trunk}.embed_dim=16", f"++{trunk}.stages=[1,1,2,1]",
-        f"++{trunk}.global_att_blocks=[3]",
-        "++model.image_encoder.neck.backbone_channel_list=[128,64,32,16]",
-        "++model.memory_attention.num_layers=1", "++model.image_size=256",
-    ]  # fmt: skip
-    model = build_sam2_video_predictor(
-        "configs/sam2.1/sam2.1_hiera_t.yaml",
-        device="cpu",
-        hydra_overrides_extra=overrides,
-        apply_postprocessing=False,
-    )
-    return _randomised(model)
-
-
-def _dinov3(settings: Mapping[str, Any]) -> Any:
-    from transformers import DINOv3ViTConfig, DINOv3ViTModel
-
-    config = DINOv3ViTConfig(
-        hidden_size=48, intermediate_size=96, num_hidden_layers=3, num_attention_heads=3,
-        num_register_tokens=4, patch_size=16, image_size=224,
-    )  # fmt: skip
-    return _randomised(DINOv3ViTModel(config))
+    return ids, mask
 
 
 def _randomised(model: nn.Module) -> nn.Module:
@@ -121,8 +191,8 @@ def _randomised(model: nn.Module) -> nn.Module:
 
 
 BUILDERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "sam3_detector": _sam3_detector,
-    "sam3": _sam3_tracker,
-    "sam2": _sam2,
-    "dinov3": _dinov3,
+    "sam3_detector": lambda _: (_randomised(_new_sam3_detector()), *tokens()),
+    "sam3": lambda _: _randomised(_new_sam3_tracker()),
+    "sam2": lambda _: _randomised(_new_sam2()),
+    "dinov3": lambda _: _randomised(_new_dinov3()),
 }

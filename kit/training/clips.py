@@ -1,0 +1,213 @@
+"""Training clips: a few frames of a video, and some objects that its first one shows.
+
+Where a clip comes from is a source: videos drawn as they are needed, or folders in MOSE layout.
+Every clip is a pure function of a random generator, so that a resumed run sees what it would have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.core import images
+from kit.core.errors import ConfigError, DataError
+from kit.data import layout, synthetic
+
+ATTEMPTS = 50  # windows tried until one shows an object on its first frame
+VISIBLE = 0.0005  # share of a frame from which on an object counts as shown; 1,000 px at 1080p
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a clip is. Defaults are those of SAM 2's fine-tuning, but for `later`."""
+
+    frames: int = 8  # T
+    objects: int = 3  # at most
+    max_gap: int = 1  # frames between two of the clip's: drawn from 1 to this
+    reverse: float = 0.0  # probability that time runs backward
+    points: float = 0.25  # probability that the first frame is prompted by a click
+    boxes: float = 0.25  # ... by a box; otherwise by the mask
+    later: float = 0.5  # probability that masks are given on later frames as well
+    most_later: int = 3  # and on how many at most
+
+
+@dataclass(frozen=True)
+class Clip:
+    """T frames and O objects.
+
+    Attributes:
+        frames: `uint8[T, H, W, 3]`, RGB.
+        masks: `bool[O, T, H, W]`, visible parts; each object is visible on frame 0.
+        later: Per object the frames after the first on which its mask is given too.
+        first: Per object how it is shown on frame 0: "mask", "point" or "box".
+        chance: `float64[O, T, 4]` in [0, 1): whatever else is left to chance for an object in a
+            frame, so that a clip meets the same fate in whichever batch it is.
+    """
+
+    frames: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+    later: tuple[tuple[int, ...], ...]
+    first: tuple[str, ...]
+    chance: NDArray[np.float64]
+
+
+class Source(Protocol):
+    """Where clips come from."""
+
+    def take(
+        self, rng: np.random.Generator, length: int, max_gap: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Some video's frames `uint8[T, H, W, 3]` and label maps `uint8[T, H, W]`."""
+        ...
+
+
+class Drawn:
+    """Videos of the drawn training split, rendered as they are asked for; none comes twice."""
+
+    def __init__(self, config: synthetic.Config, split: str = "train") -> None:
+        self._config = config
+        self._seeds = synthetic.SPLITS[split]
+
+    def take(
+        self, rng: np.random.Generator, length: int, max_gap: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """See `Source`; distractors are objects like others."""
+        seed = int(rng.integers(self._seeds.start, self._seeds.stop))
+        times = window(rng, self._config.frames, length, max_gap)
+        clip = synthetic.draw(seed, self._config, times)
+        return clip.frames, clip.instances
+
+
+class Folder:
+    """Videos of a split in MOSE or DAVIS layout, with a label map for every frame."""
+
+    def __init__(self, split: layout.Split, videos: Sequence[str] | None = None) -> None:
+        self._split = split
+        self._videos = list(videos) if videos else split.videos()
+        self._known: dict[str, list[Path]] = {}
+
+    def take(
+        self, rng: np.random.Generator, length: int, max_gap: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """See `Source`."""
+        video = self._videos[int(rng.integers(len(self._videos)))]
+        paths = self._frames(video)
+        picked = [paths[t] for t in window(rng, len(paths), length, max_gap)]
+        frames = [images.read_image(path) for path in picked]
+        maps = self._split.root / self._split.annotations / video
+        shape = frames[0].shape[:2]
+        labels = [images.read_labels(maps / f"{path.stem}.png", shape) for path in picked]
+        return np.stack(frames), np.stack(labels)
+
+    def _frames(self, video: str) -> list[Path]:
+        if video not in self._known:
+            folder = self._split.root / self._split.images / video
+            self._known[video] = sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png"))
+        return self._known[video]
+
+
+class Mixture:
+    """Several sources, each drawn from with a probability in proportion to its weight."""
+
+    def __init__(self, sources: Sequence[tuple[float, Source]]) -> None:
+        self._sources = [source for _, source in sources]
+        weights = np.array([weight for weight, _ in sources], np.float64)
+        self._shares = weights / weights.sum()
+
+    def take(
+        self, rng: np.random.Generator, length: int, max_gap: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """See `Source`."""
+        chosen = int(rng.choice(len(self._sources), p=self._shares))
+        return self._sources[chosen].take(rng, length, max_gap)
+
+
+def window(rng: np.random.Generator, total: int, length: int, max_gap: int) -> list[int]:
+    """Frames of a clip: evenly apart, anywhere in a video of `total` frames.
+
+    A shorter video is walked to and fro.
+    """
+    if total == 1:
+        return [0] * length
+    gap = int(rng.integers(1, max_gap + 1))
+    gap = max(1, min(gap, (total - 1) // max(length - 1, 1)))
+    start = int(rng.integers(max(total - gap * (length - 1), 1)))
+    walked = (start + gap * np.arange(length)) % (2 * total - 2)
+    return [int(min(t, 2 * total - 2 - t)) for t in walked]
+
+
+def sample(source: Source, config: Config, rng: np.random.Generator) -> Clip:
+    """One training clip.
+
+    Raises:
+        DataError: No window with an object on its first frame was found.
+    """
+    for _ in range(ATTEMPTS):
+        frames, labels = source.take(rng, config.frames, config.max_gap)
+        if rng.random() < config.reverse:
+            frames, labels = frames[::-1], labels[::-1]
+        least = max(1, VISIBLE * labels[0].size)
+        ids, areas = np.unique(labels[0], return_counts=True)
+        shown = ids[(ids > 0) & (areas >= least)]
+        if len(shown):
+            chosen = rng.permutation(shown)[: config.objects]
+            masks = labels[None] == chosen[:, None, None, None]
+            later = tuple(_later(rng, mask, least, config) for mask in masks)
+            first = tuple(_first(rng, config) for _ in chosen)
+            chance = rng.random((len(chosen), config.frames, 4))
+            return Clip(np.ascontiguousarray(frames), masks, later, first, chance)
+    raise DataError(
+        f"training clips: in {ATTEMPTS} windows no object covered {VISIBLE:.2%} of the first "
+        "frame. Are the label maps those of the frames?"
+    )
+
+
+def source_of(blocks: Sequence[dict[str, Any]]) -> Mixture:
+    """The mixture that a config's `data` block describes.
+
+    Each entry has a `weight` and either `draw` (a difficulty, see `synthetic.Config`) or `root`
+    (with `images`, `annotations`, `videos` where they differ from MOSE's).
+
+    Raises:
+        ConfigError: An entry is neither or both.
+    """
+    from kit import plugins
+
+    sources: list[tuple[float, Source]] = []
+    for block in blocks:
+        if ("draw" in block) == ("root" in block):
+            raise ConfigError(f"data: an entry has either `draw` or `root`, got {sorted(block)}.")
+        if "draw" in block:
+            config = plugins.parse(synthetic.Config, block["draw"], "data.draw")
+            source: Source = Drawn(config)
+        else:
+            split = layout.Split(
+                Path(block["root"]),
+                block.get("images", "JPEGImages"),
+                block.get("annotations", "Annotations"),
+                None,
+            )
+            source = Folder(split, block.get("videos"))
+        sources.append((float(block.get("weight", 1.0)), source))
+    return Mixture(sources)
+
+
+def _later(
+    rng: np.random.Generator, mask: NDArray[np.bool_], least: float, config: Config
+) -> tuple[int, ...]:
+    """Later frames on which one object's mask is given: some of those that show it."""
+    if rng.random() >= config.later:
+        return ()
+    seen = [t for t in range(1, len(mask)) if mask[t].sum() >= least]
+    count = int(rng.integers(1, config.most_later + 1))
+    return tuple(sorted(int(t) for t in rng.permutation(seen)[:count]))
+
+
+def _first(rng: np.random.Generator, config: Config) -> str:
+    draw = rng.random()
+    if draw < config.points:
+        return "point"
+    return "box" if draw < config.points + config.boxes else "mask"
