@@ -54,13 +54,27 @@ class Clip:
     chance: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Footage:
+    """Some frames of a video, and what is known of them.
+
+    Attributes:
+        frames: `uint8[T, H, W, 3]`, RGB.
+        labels: `uint8[T, H, W]`, ids of what is labelled.
+        categories: Of id i + 1; empty where nobody has said what is of one kind, and where not all
+            of a kind need be labelled.
+    """
+
+    frames: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    categories: tuple[int, ...] = ()
+
+
 class Source(Protocol):
     """Where clips come from."""
 
-    def take(
-        self, rng: np.random.Generator, length: int, max_gap: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Some video's frames `uint8[T, H, W, 3]` and label maps `uint8[T, H, W]`."""
+    def take(self, rng: np.random.Generator, length: int, max_gap: int) -> Footage:
+        """T frames of some video, 1 to `max_gap` frames apart."""
         ...
 
 
@@ -71,14 +85,12 @@ class Drawn:
         self._config = config
         self._seeds = synthetic.SPLITS[split]
 
-    def take(
-        self, rng: np.random.Generator, length: int, max_gap: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def take(self, rng: np.random.Generator, length: int, max_gap: int) -> Footage:
         """See `Source`; distractors are objects like others."""
         seed = int(rng.integers(self._seeds.start, self._seeds.stop))
         times = window(rng, self._config.frames, length, max_gap)
         clip = synthetic.draw(seed, self._config, times)
-        return clip.frames, clip.instances
+        return Footage(clip.frames, clip.instances, clip.categories)
 
 
 class Folder:
@@ -89,9 +101,7 @@ class Folder:
         self._videos = list(videos) if videos else split.videos()
         self._known: dict[str, list[Path]] = {}
 
-    def take(
-        self, rng: np.random.Generator, length: int, max_gap: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def take(self, rng: np.random.Generator, length: int, max_gap: int) -> Footage:
         """See `Source`."""
         video = self._videos[int(rng.integers(len(self._videos)))]
         paths = self._frames(video)
@@ -100,7 +110,7 @@ class Folder:
         maps = self._split.root / self._split.annotations / video
         shape = frames[0].shape[:2]
         labels = [images.read_labels(maps / f"{path.stem}.png", shape) for path in picked]
-        return np.stack(frames), np.stack(labels)
+        return Footage(np.stack(frames), np.stack(labels))
 
     def _frames(self, video: str) -> list[Path]:
         if video not in self._known:
@@ -117,9 +127,7 @@ class Mixture:
         weights = np.array([weight for weight, _ in sources], np.float64)
         self._shares = weights / weights.sum()
 
-    def take(
-        self, rng: np.random.Generator, length: int, max_gap: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def take(self, rng: np.random.Generator, length: int, max_gap: int) -> Footage:
         """See `Source`."""
         chosen = int(rng.choice(len(self._sources), p=self._shares))
         return self._sources[chosen].take(rng, length, max_gap)
@@ -146,7 +154,8 @@ def sample(source: Source, config: Config, rng: np.random.Generator) -> Clip:
         DataError: No window with an object on its first frame was found.
     """
     for _ in range(ATTEMPTS):
-        frames, labels = source.take(rng, config.frames, config.max_gap)
+        footage = source.take(rng, config.frames, config.max_gap)
+        frames, labels = footage.frames, footage.labels
         if rng.random() < config.reverse:
             frames, labels = frames[::-1], labels[::-1]
         least = max(1, VISIBLE * labels[0].size)
