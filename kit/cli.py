@@ -10,6 +10,7 @@ from kit.core.errors import KitError
 
 STAGES = (
     "draw",
+    "train",
     "frames",
     "meta",
     "candidates",

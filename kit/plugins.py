@@ -68,8 +68,15 @@ def parse(config: type[Any], values: Mapping[str, Any], where: str) -> Any:
         if not _fits(value, hints[key]):
             wanted = getattr(hints[key], "__name__", str(hints[key]))
             raise ConfigError(f"{where}.{key}: expected {wanted}, got {value!r}.")
-    lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return config(**lists)
+    built = {k: _built(v, hints[k], f"{where}.{k}") for k, v in values.items()}
+    return config(**built)
+
+
+def _built(value: Any, hint: Any, where: str) -> Any:
+    """A value as the dataclass wants it: tuples for lists, and dataclasses within it."""
+    if dataclasses.is_dataclass(hint):
+        return parse(hint, value, where)  # type: ignore[arg-type]
+    return tuple(value) if isinstance(value, list) else value
 
 
 def suggestion(key: str, known: Iterable[str]) -> str:
@@ -96,6 +103,8 @@ def _version_of(file: Path) -> int | None:
 
 def _fits(value: object, hint: Any) -> bool:
     """Whether a YAML value may stand for an annotated field; an int may stand for a float."""
+    if dataclasses.is_dataclass(hint):
+        return isinstance(value, Mapping)
     if get_origin(hint) is types.UnionType:
         return any(_fits(value, choice) for choice in get_args(hint))
     if get_origin(hint) is tuple:

@@ -26,7 +26,7 @@ LAYERS = {
     "config": {"core", "plugins"},
     "stages": {
         "core", "data", "metrics", "submission", "report", "runtime", "plugins",
-        "detectors", "embedders", "trackers",
+        "detectors", "embedders", "trackers", "training",
     },
     "cli": {"core", "stages", "submission", "metrics", "data"},
     "__main__": {"cli"},
@@ -80,8 +80,8 @@ def test_planning_is_light() -> None:
 
 
 @pytest.mark.parametrize("stage", [
-    "draw", "frames", "meta", "candidates", "features", "manifest", "anchors", "masks", "scores",
-    "results", "submission", "report",
+    "draw", "train", "frames", "meta", "candidates", "features", "manifest", "anchors", "masks",
+    "scores", "results", "submission", "report",
 ])  # fmt: skip
 def test_every_stage_explains_itself(stage: str) -> None:
     """The help of a stage needs no model library either."""

@@ -13,10 +13,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from kit.core import files
 from kit.core.errors import WeightsError
 from kit.runtime import tiny
 
 Settings = Mapping[str, Any]
+
+# A model that the kit has trained: a folder with its weights and, written last, what it is.
+MODEL, MODEL_SCHEMA, WEIGHTS = "model.json", "model/1", "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,11 @@ def _dinov3(settings: Settings) -> Any:
 
 
 def _sam2(settings: Settings) -> Any:
-    """A checkpoint of the sam2 package: its yaml by name, its weights as .pt or .safetensors."""
-    from hydra.errors import HydraException
-    from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES, build_sam2_video_predictor
+    """A checkpoint of the sam2 package, or one that the kit has trained.
+
+    The package's are a yaml by name and weights as .pt or .safetensors; the kit's are a folder.
+    """
+    from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
 
     source, revision = settings["source"], settings.get("revision")
     config = settings.get("config")
@@ -104,21 +110,42 @@ def _sam2(settings: Settings) -> Any:
         named, file = HF_MODEL_ID_TO_FILENAMES[source]
         config = config or named
         path = Path(_fetched(settings, lambda s, **_: hf_hub_download(s, file, revision=revision)))
+    elif (path / MODEL).is_file():
+        config, path = _architecture(path / MODEL), path / WEIGHTS
     if config is None:
         raise WeightsError(
             f"{source}: a local SAM 2 checkpoint needs `config` beside `source`, for example "
             "configs/sam2.1/sam2.1_hiera_l.yaml."
         )
     weights = _state_dict(path)  # before the model is built: a wrong path should fail at once
+    model = tiny.new("sam2") if config == "tiny" else untrained_sam2(config)
+    _fill(model, weights, source)
+    return model
+
+
+def untrained_sam2(config: str) -> Any:
+    """A `SAM2VideoPredictor` of one of the sam2 package's own configurations.
+
+    Raises:
+        WeightsError: There is no such configuration.
+    """
+    from hydra.errors import HydraException
+    from sam2.build_sam import build_sam2_video_predictor
+
     try:
-        model = build_sam2_video_predictor(config, device="cpu", apply_postprocessing=False)
+        return build_sam2_video_predictor(config, device="cpu", apply_postprocessing=False)
     except HydraException as error:
         raise WeightsError(
             f"{config}: no configuration of the sam2 package ({_first_line(error)}). `config` is "
             "one of its own, for example configs/sam2.1/sam2.1_hiera_l.yaml."
         ) from None
-    _fill(model, weights, source)
-    return model
+
+
+def _architecture(path: Path) -> str:
+    told = files.read_json(path)
+    if not isinstance(told, dict) or told.get("schema") != MODEL_SCHEMA:
+        raise WeightsError(f"{path}: not the description of a model that the kit has trained.")
+    return str(told.get("architecture"))
 
 
 def _state_dict(path: Path) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kit import plugins
 from kit.core import images
 from kit.core.errors import ConfigError, DataError
 from kit.data import layout, synthetic
@@ -112,6 +113,10 @@ class Folder:
         labels = [images.read_labels(maps / f"{path.stem}.png", shape) for path in picked]
         return Footage(np.stack(frames), np.stack(labels))
 
+    def videos(self) -> int:
+        """How many there are."""
+        return len(self._videos)
+
     def _frames(self, video: str) -> list[Path]:
         if video not in self._known:
             folder = self._split.root / self._split.images / video
@@ -131,6 +136,17 @@ class Mixture:
         """See `Source`."""
         chosen = int(rng.choice(len(self._sources), p=self._shares))
         return self._sources[chosen].take(rng, length, max_gap)
+
+    def videos(self) -> int:
+        """Videos in all folders, which an epoch goes through once.
+
+        Raises:
+            ConfigError: Some source has no end.
+        """
+        counts = [source.videos() for source in self._sources if isinstance(source, Folder)]
+        if len(counts) < len(self._sources):
+            raise ConfigError("data: drawn videos have no epochs; give `steps` to each phase.")
+        return sum(counts)
 
 
 def window(rng: np.random.Generator, total: int, length: int, max_gap: int) -> list[int]:
@@ -181,10 +197,10 @@ def source_of(blocks: Sequence[dict[str, Any]]) -> Mixture:
     (with `images`, `annotations`, `videos` where they differ from MOSE's).
 
     Raises:
-        ConfigError: An entry is neither or both.
+        ConfigError: There is none, or an entry is neither or both.
     """
-    from kit import plugins
-
+    if not blocks:
+        raise ConfigError("data: empty; give at least one entry with `draw` or `root`.")
     sources: list[tuple[float, Source]] = []
     for block in blocks:
         if ("draw" in block) == ("root" in block):

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from kit.core import files
 from kit.core.errors import DataError
@@ -34,7 +33,7 @@ class Config:
     seed: int = 0
     save_every: int = 200  # steps
     log_every: int = 20
-    checkpoint_vision: bool = False  # recompute layers in the backward pass: less memory, slower
+    recompute: bool = False  # layers, in the backward pass: far less memory, a third slower
 
 
 @dataclass(frozen=True)
@@ -222,15 +221,3 @@ def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     keys = list(dict.fromkeys(key for row in rows for key in row))
     lines = [keys, *([str(row.get(key, "")) for key in keys] for row in rows)]
     files.write_text(path, "\n".join(",".join(line) for line in lines) + "\n")
-
-
-def tensors_of(model: torch.nn.Module, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """A model's weights on the host, ready for safetensors; floats rounded to `dtype` if given."""
-    return {
-        key: (value.to(dtype) if dtype and value.is_floating_point() else value)
-        .detach()
-        .cpu()
-        .contiguous()
-        .clone()
-        for key, value in model.state_dict().items()
-    }

@@ -1,6 +1,6 @@
 """Trackers as objectives: SAM 2, SAM 2.1 and SAM 3, trained through their memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kit.training import clips, losses
+from kit import plugins
+from kit.core.errors import ConfigError
+from kit.training import clips, loop, losses, starting
 from kit.training.batch import Batch, collate
 from kit.training.clips import Source
 from kit.training.objective import Outcome
 from kit.training.rollout import Spoken, Teacher, rollout
+from kit.training.sam2 import Sam2Steps
+from kit.training.sam3 import Sam3Steps
 from kit.training.steps import Steps
+
+STEPS: Mapping[str, Callable[[Any], Steps]] = {"sam2": Sam2Steps, "sam3": Sam3Steps}
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,27 @@ class Config:
     prompt_presence: float = 0.0
 
 
+def build(settings: Mapping[str, Any], source: Source, run: loop.Config, device: str) -> "Tracking":
+    """The objective that a training block describes.
+
+    Raises:
+        ConfigError: `kind` is no tracker.
+    """
+    kind = str(settings.get("kind"))
+    if kind not in STEPS:
+        raise ConfigError(f"training: no tracker `{kind}`.{plugins.suggestion(kind, STEPS)}")
+    model = starting.load(kind, settings["model"], device)
+    if run.recompute:
+        starting.recompute(model)
+    return Tracking(STEPS[kind](model), source, settings["model"])
+
+
 class Tracking:
     """A tracker on clips of a source."""
 
-    def __init__(self, steps: Steps, source: Source, save: Any) -> None:
+    def __init__(self, steps: Steps, source: Source, origin: Mapping[str, Any]) -> None:
         self.model = steps.model
-        self._steps, self._source, self._save = steps, source, save
+        self._steps, self._source, self._origin = steps, source, origin
         self._device = next(steps.model.parameters()).device
 
     def batch(self, phase: Config, generators: Sequence[np.random.Generator]) -> Batch:
@@ -57,7 +78,7 @@ class Tracking:
 
     def save(self, folder: Path) -> None:
         """Write the model."""
-        self._save(self.model, folder)
+        starting.save_model(self.model, self._origin, folder)
 
 
 def _loss(item: Spoken, batch: Batch, phase: Config) -> Tensor:

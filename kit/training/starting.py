@@ -1,0 +1,78 @@
+"""Where a training run starts, and how its result is laid out for `kit.runtime.models`."""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from kit.core import files
+from kit.runtime import models, tiny
+from kit.training import initial
+
+SCRATCH = "scratch"  # as `source`: no weights
+_LAYERS = re.compile(
+    r"trunk\.blocks\.\d+|backbone\.layers\.\d+|memory_attention\.layers\.\d+|model\.layer\.\d+"
+)
+
+
+def load(kind: str, settings: Mapping[str, Any], device: str) -> Any:
+    """The model to train, on its device.
+
+    Args:
+        kind: As in `models.load`.
+        settings: A `models` preset, or `{source: scratch}`: an untrained tiny model, or with
+            `config` an untrained one of the sam2 package.
+        device: "cpu" or "cuda".
+
+    Raises:
+        WeightsError: The weights cannot be had.
+    """
+    if settings["source"] != SCRATCH:
+        return models.load(kind, settings, device)
+    config = settings.get("config")
+    model = models.untrained_sam2(config) if config else tiny.new(kind)
+    initial.prepare(model)
+    return model.to(device)
+
+
+def recompute(model: nn.Module) -> None:
+    """Recompute layers in the backward pass: a tenth of the memory for a third more time."""
+    for name, module in model.named_modules():
+        if _LAYERS.fullmatch(name.removeprefix("vision_encoder.").removeprefix("image_encoder.")):
+            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+
+
+def save_model(model: Any, origin: Mapping[str, Any], folder: Path) -> None:
+    """Write a trained model: its weights, then the small `model.json` that makes it known.
+
+    Models of transformers go into a folder that `from_pretrained` reads. The digest of the weights
+    stands in `model.json`, so that whoever depends on that file notices other weights.
+
+    Args:
+        model: What was trained.
+        origin: The preset it started from; names the architecture of a SAM 2.
+        folder: Where to.
+    """
+    told: dict[str, str] = {"schema": models.MODEL_SCHEMA}
+    if hasattr(model, "save_pretrained"):
+        model.save_pretrained(folder)
+    else:
+        told["architecture"] = origin.get("config") or "tiny"
+        weights = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+        with files.replacing(folder / models.WEIGHTS) as stream:
+            stream.write(save(weights))
+    told["sha256"] = files.sha256(folder / models.WEIGHTS)
+    files.write_json(folder / models.MODEL, told)
+
+
+def rounded(model: nn.Module, dtype: torch.dtype) -> None:
+    """Round all weights to what a smaller type can hold."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.to(dtype))
