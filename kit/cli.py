@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from kit.core.errors import KitError
+from kit.runtime import client
 
 STAGES = (
     "draw",
@@ -32,6 +33,16 @@ TOOLS = {
     "pack": "kit.submission.pack",
     "ledger": "kit.submission.ledger",
     "holdout": "kit.data.holdout",
+    "worker": "kit.runtime.worker",
+}
+RESIDENT = {  # in a workflow, stages of one video that run in a worker: on a GPU if there is one?
+    "draw": False,
+    "frames": False,
+    "candidates": True,
+    "features": True,
+    "masks": True,
+    "emission": False,
+    "scores": False,
 }
 
 
@@ -44,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = _named(arguments)
     who = f"kit {command}" if command else "kit"
     try:
+        run = client.current() if command in RESIDENT else None
+        if command is not None and run is not None:
+            return client.forward(run, _given(arguments), RESIDENT[command])
         parsed = _parser(command).parse_args(arguments)  # imports a stage, which takes a while
         return parsed.run(parsed) or 0
     except KitError as error:
@@ -79,9 +93,13 @@ _MENDABLE = {
 }
 
 
+def _given(arguments: Sequence[str] | None) -> list[str]:
+    return list(sys.argv[1:] if arguments is None else arguments)
+
+
 def _named(arguments: Sequence[str] | None) -> str | None:
     """The command asked for: its module alone is imported, which keeps the start short."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = _given(arguments)
     return given[0] if given and given[0] in (*STAGES, *TOOLS) else None
 
 
@@ -96,5 +114,5 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
         text = (module.__doc__ or "").strip()
         sub = commands.add_parser(name, help=text.splitlines()[0], description=text)
         module.add_arguments(sub)
-        sub.set_defaults(run=module.run)
+        sub.set_defaults(run=module.run, main=main)
     return parser

@@ -14,6 +14,8 @@ from kit.config import Config
 from kit.core.errors import KitError
 from kit.core.files import canonical_json
 from kit.data import layout
+from kit.runtime import client
+from kit.runtime.claim import claim
 
 
 def checked(make):
@@ -33,7 +35,11 @@ RECIPES = CONFIG.recipes
 MININGS = {recipe.mining: recipe for recipe in RECIPES.values()}
 TRACKS = {recipe.track: recipe for recipe in RECIPES.values()}
 PATHS = {recipe.path: recipe for recipe in RECIPES.values()}
-BATCH = config.get("run", {}).get("batch", 4)
+SETUP = config.get("run", {})
+BATCH = SETUP.get("batch", 4)
+if workflow.is_main_process and not workflow.dryrun:
+    checked(lambda: claim(Path(".snakemake").absolute()))
+RUN = client.announce(SETUP.get("slots", 1), SETUP.get("resident", True))
 SPLIT = layout.Split(
     Path(f"{WORK}/data" if DRAWN else DATA.get("root", "data")),
     DATA.get("images", "JPEGImages"),
@@ -84,6 +90,11 @@ def source(video):
     if DRAWN is not None:
         return canonical_json(drawing())
     return checked(lambda: SPLIT.fingerprint(video))
+
+
+def length(wildcards):
+    """Priority of a video: the longest first, so that none is left alone at the end."""
+    return 0 if DRAWN is not None else checked(lambda: SPLIT.length(wildcards.video))
 
 
 def drawing():

@@ -98,13 +98,15 @@ rule candidates:
         f"{WORK}/logs/candidates/{{detector}}/{{video}}.log",
     benchmark:
         f"{WORK}/benchmarks/candidates/{{detector}}/{{video}}.tsv"
+    priority: length
     resources:
         gpu=1,
     params:
         settings=lambda wildcards: CONFIG.settings("detectors", wildcards.detector),
+        record=f"{WORK}/benchmarks/candidates/{{detector}}/{{video}}.json",
         version=lambda wildcards: version("candidates", "detectors", wildcards.detector),
     shell:
-        "{PYTHON:q} -m kit candidates --frames {input.frames:q} --settings {params.settings:q} --batch {BATCH} --output {output:q} > {log:q} 2>&1"
+        "{PYTHON:q} -m kit candidates --frames {input.frames:q} --settings {params.settings:q} --batch {BATCH} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule features:
@@ -120,13 +122,15 @@ rule features:
         f"{WORK}/logs/features/{{detector}}.{{embedder}}/{{video}}.log",
     benchmark:
         f"{WORK}/benchmarks/features/{{detector}}.{{embedder}}/{{video}}.tsv"
+    priority: length
     resources:
         gpu=1,
     params:
         settings=lambda wildcards: CONFIG.settings("embedders", wildcards.embedder),
+        record=f"{WORK}/benchmarks/features/{{detector}}.{{embedder}}/{{video}}.json",
         version=lambda wildcards: version("features", "embedders", wildcards.embedder),
     shell:
-        "{PYTHON:q} -m kit features --frames {input.frames:q} --candidates {input.candidates:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        "{PYTHON:q} -m kit features --frames {input.frames:q} --candidates {input.candidates:q} --settings {params.settings:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
 
 
 def evidence(wildcards):

@@ -41,17 +41,19 @@ rule masks:
         f"{WORK}/logs/masks/{{track}}/{{video}}.log",
     benchmark:
         f"{WORK}/benchmarks/masks/{{track}}/{{video}}.tsv"
+    priority: length
     resources:
         gpu=1,
     params:
         settings=lambda wildcards: CONFIG.settings(
             "propagators", TRACKS[wildcards.track].parts["propagator"]
         ),
+        record=f"{WORK}/benchmarks/masks/{{track}}/{{video}}.json",
         version=lambda wildcards: version(
             "masks", "propagators", TRACKS[wildcards.track].parts["propagator"]
         ),
     shell:
-        "{PYTHON:q} -m kit masks --frames {input.frames:q} --anchors {input.anchors:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        "{PYTHON:q} -m kit masks --frames {input.frames:q} --anchors {input.anchors:q} --settings {params.settings:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
 
 
 EMISSIONS = {r.parts["emission"]: r for r in RECIPES.values() if "emission" in r.parts}

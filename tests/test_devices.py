@@ -6,9 +6,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kit.core.errors import DeviceError
 from kit.runtime import devices
 
 HOLDER = """
@@ -50,10 +52,12 @@ def test_no_gpu_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     ("count", "variable", "expected"),
     [
         (2, None, ["0", "1"]),
-        (1, "3", ["3"]),  # CUDA itself counts the allowed ones only
+        (4, "3", ["3"]),
         (2, "1, 0", ["1", "0"]),
-        (0, "", []),
-        (0, "-1", []),
+        (2, "0,5,1", ["0"]),  # as in CUDA, what is not there ends the list
+        (2, "GPU-8c1b,MIG-41f2", ["GPU-8c1b", "MIG-41f2"]),
+        (2, "", []),
+        (2, "-1", []),
         (0, "0", []),  # a variable left over on a machine without a GPU
         (0, None, []),
     ],
@@ -61,12 +65,66 @@ def test_no_gpu_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_which_devices_are_seen(
     count: int, variable: str | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    monkeypatch.setattr(devices, "_gpus", lambda: count)
     if variable is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
     assert devices.visible_devices() == expected
+
+
+class Driver:
+    """NVML, as far as it is used."""
+
+    def __init__(self, count: int, broken: bool = False) -> None:
+        self.count, self.broken = count, broken
+
+    def nvmlInit_v2(self) -> int:
+        return 9 * self.broken
+
+    def nvmlShutdown(self) -> int:
+        return 0
+
+    def nvmlDeviceGetCount_v2(self, pointer: Any) -> int:
+        pointer._obj.value = self.count
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("driver", "torch", "expected"),
+    [
+        (Driver(8), "2.12.0", 8),
+        (Driver(8), "2.12.0+cu130", 8),
+        (Driver(8), "2.12.0+cpu", 0),  # the GPUs are there, this torch cannot use them
+        (Driver(8, broken=True), "2.12.0", 0),  # a driver that does not fit its kernel module
+        (None, "2.12.0", 0),
+    ],
+)
+def test_the_driver_is_asked(
+    driver: Driver | None, torch: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str) -> Driver:
+        if driver is None:
+            raise OSError(name)
+        return driver
+
+    monkeypatch.setattr("ctypes.CDLL", load)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: torch)
+    assert devices._gpus() == expected
+
+
+def test_the_place_for_leases_is_private(tmp_path: Path) -> None:
+    """Another user must not be able to put files there, nor have made it first."""
+    place = devices.folder()
+    assert place.parent == tmp_path
+    assert place.stat().st_mode & 0o777 == 0o700
+    place.chmod(0o777)
+    with pytest.raises(DeviceError, match=r"not a private folder of yours \(mode drwxrwxrwx"):
+        devices.folder()
+    place.rmdir()
+    place.symlink_to(tmp_path)
+    with pytest.raises(DeviceError, match="not a private folder"):
+        devices.folder()
 
 
 def test_two_jobs_two_devices_and_the_third_waits(

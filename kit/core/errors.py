@@ -6,6 +6,7 @@ KitError                 a user can mend it: printed without traceback, exit 2
 ├── DataError            frames, annotations, meta: what the user brought
 ├── ArtifactError        a file of ours: missing, damaged, out of date
 ├── WeightsError         a checkpoint: missing, gated, of another layout
+├── DeviceError          a device: too little memory, set aside, its files not one's own
 └── SubmissionError      an archive or folder that the server would not score as meant
 ```
 
@@ -32,6 +33,10 @@ class ArtifactError(KitError):
 
 class WeightsError(KitError):
     """A checkpoint cannot be had or does not fit."""
+
+
+class DeviceError(KitError):
+    """No device can do the job as it is."""
 
 
 class SubmissionError(KitError):

@@ -18,6 +18,7 @@ from kit.core.files import MAX_JSON_BYTES, canonical_json, sha256
 
 IMAGES = (".jpg", ".jpeg", ".png")
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm")
+_FRAME_BYTES = 30_000  # of a video file, roughly
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,13 @@ class Split:
         if not isinstance(found, dict):
             raise DataError(f"{path}: the entry of {video} is no object but {found!r}.")
         return found
+
+    def length(self, video: str) -> int:
+        """About how many frames a video has, told from outside."""
+        source = self.source(video)
+        if source.is_file():
+            return source.stat().st_size // _FRAME_BYTES
+        return sum(1 for _ in source.iterdir())
 
     def fingerprint(self, video: str) -> str:
         """What the sources of a video look like from outside, without reading the frames.

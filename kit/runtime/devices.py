@@ -1,68 +1,165 @@
-"""Which device a job runs on: one lease per GPU, or the CPU where there is none."""
+"""Which device a job runs on: a lease per slot of a device, held for as long as the job runs.
+
+A lease is a `flock` on a file of the slot: the kernel releases it when the last process that holds
+it ends, however it ends. Files lie on local disk, apart for each user and host.
+"""
 
 import fcntl
+import itertools
 import os
+import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+from kit.core.errors import DeviceError
 
 POLL_SECONDS = 0.5
 NOTICE_SECONDS = 30.0
+CPU_SLOTS = 256  # the first free one is taken; how many are in use, the caller's cores decide
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One of the places for a job on a device.
+
+    Attributes:
+        name: Of its files.
+        device: As `CUDA_VISIBLE_DEVICES` spells it; None: the CPU.
+    """
+
+    name: str
+    device: str | None
+
+    @property
+    def unit(self) -> str:
+        """What fails as one: all slots of a GPU, each one of the CPU."""
+        return self.name.partition("+")[0]
+
+
+def slots(devices: Sequence[str], each: int = 1) -> list[Slot]:
+    """Slots of GPUs, or of the CPU where there is none."""
+    if not devices:
+        return [Slot(f"cpu-{number}", None) for number in range(CPU_SLOTS)]
+    return [
+        Slot(f"gpu-{device.replace('/', '_')}" + (f"+{number}" if number else ""), device)
+        for number, device in itertools.product(range(each), devices)
+    ]
+
+
+_held: str | None = None  # this process is a worker: its clients hold the lease
+
+
+def hold(slot: Slot) -> None:
+    """Run every later job of this process on a slot that others have leased for it."""
+    global _held
+    _held = "cpu" if slot.device is None else "cuda"
 
 
 @contextmanager
 def lease() -> Iterator[str]:
     """Hold one device exclusively; yields "cuda" or "cpu".
 
-    A lease is a `flock` on a file of the device: the kernel releases it when the process ends,
-    however it ends. The leased device becomes the only visible one of this process, so it must be
-    taken before CUDA is initialised. `CUDA_VISIBLE_DEVICES` is honoured.
+    The leased device becomes the only visible one of this process, so it must be taken before CUDA
+    is initialised. `CUDA_VISIBLE_DEVICES` is honoured. On the CPU there is nothing to lease.
     """
     devices = visible_devices()
-    if not devices:
-        yield "cpu"
+    if _held is not None or not devices:
+        yield _held or "cpu"
         return
-    device, lock = _acquire(devices)
-    os.environ["CUDA_VISIBLE_DEVICES"] = device
+    slot, lock = acquire(slots(devices))
+    assert slot.device is not None
+    os.environ["CUDA_VISIBLE_DEVICES"] = slot.device
     try:
         yield "cuda"
     finally:
         os.close(lock)
 
 
+def acquire(choice: Sequence[Slot]) -> tuple[Slot, int]:
+    """The first free slot and its locked file; waits, and says so, while all are taken."""
+    waited, place = 0.0, folder()
+    while True:
+        for slot in choice:
+            lock = locked(place / f"{slot.name}.lock")
+            if lock is not None:
+                return slot, lock
+        if waited % NOTICE_SECONDS < POLL_SECONDS:
+            names = ", ".join(slot.name for slot in choice[:16])
+            print(f"waiting for one of {names}: all leased", file=sys.stderr, flush=True)
+        time.sleep(POLL_SECONDS)
+        waited += POLL_SECONDS
+
+
+def locked(path: Path) -> int | None:
+    """A file locked for this process, made if need be; None where another one holds it."""
+    lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def folder() -> Path:
+    """Where leases and workers of this user on this host have their files.
+
+    Raises:
+        DeviceError: Somebody else owns the place, or could write to it.
+    """
+    name = f"mose-kit-{os.getuid()}-{os.uname().nodename}"
+    path = Path(tempfile.gettempdir()) / name
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    private = stat.S_ISDIR(found.st_mode) and found.st_mode & 0o077 == 0
+    if found.st_uid != os.getuid() or not private:
+        raise DeviceError(
+            f"{path}: not a private folder of yours (mode {stat.filemode(found.st_mode)}, owner "
+            f"{found.st_uid}, you are {os.getuid()}). Leases lie there, so nobody else may write "
+            "to it: remove it, or point TMPDIR to a folder of your own on a local disk."
+        )
+    return path
+
+
 def visible_devices() -> list[str]:
     """Ids of the GPUs this process may use, as `CUDA_VISIBLE_DEVICES` spells them; none: the CPU.
 
-    Counting asks the driver without initialising CUDA.
+    As in CUDA, an index that no GPU has ends the list.
     """
-    import torch
-
-    count = torch.cuda.device_count()
+    count = _gpus()
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is None:
-        return [str(i) for i in range(count)]
-    return [part.strip() for part in allowed.split(",")][:count]
+    if not count or allowed is None:
+        return [str(index) for index in range(count)]
+    ids = [part.strip() for part in allowed.split(",")]
+    return list(itertools.takewhile(lambda known: _exists(known, count), ids))
 
 
-def _acquire(devices: list[str]) -> tuple[str, int]:
-    """The first free device and its locked file; waits, and says so, while all are taken."""
-    folder = Path(tempfile.gettempdir()) / f"mose-kit-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    waited = 0.0
-    while True:
-        for device in devices:
-            name = f"gpu-{device.replace('/', '_')}.lock"
-            lock = os.open(folder / name, os.O_CREAT | os.O_RDWR, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                continue
-            return device, lock
-        if waited % NOTICE_SECONDS < POLL_SECONDS:
-            print(f"waiting for one of the GPUs {', '.join(devices)}: all leased", file=sys.stderr)
-        time.sleep(POLL_SECONDS)
-        waited += POLL_SECONDS
+def _exists(device: str, count: int) -> bool:
+    return device.startswith(("GPU-", "MIG-")) or (device.isdecimal() and int(device) < count)
+
+
+def _gpus() -> int:
+    """GPUs that the driver shows; asks its library, which takes neither torch nor a CUDA context.
+
+    A build of torch for the CPU sees none of them.
+    """
+    import ctypes
+    import importlib.metadata
+
+    try:
+        driver = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return 0
+    if importlib.metadata.version("torch").endswith("+cpu"):
+        return 0
+    count = ctypes.c_uint(0)
+    if driver.nvmlInit_v2() or driver.nvmlDeviceGetCount_v2(ctypes.byref(count)):
+        return 0
+    driver.nvmlShutdown()
+    return count.value

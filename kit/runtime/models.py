@@ -15,9 +15,12 @@ from safetensors import SafetensorError
 
 from kit.core import files
 from kit.core.errors import WeightsError
+from kit.core.files import canonical_json
 from kit.runtime import tiny
+from kit.runtime.memory import Recent
 
 Settings = Mapping[str, Any]
+RECENT = Recent()  # models of this process
 
 # A model that the kit has trained: a folder with its weights and, written last, what it is.
 MODEL, MODEL_SCHEMA, WEIGHTS = "model.json", "model/1", "model.safetensors"
@@ -39,7 +42,7 @@ class Detector:
 
 
 def load(kind: str, settings: Settings, device: str) -> Any:
-    """Load a model in eval mode onto a device.
+    """A model in eval mode on a device, loaded unless this process still has it.
 
     Args:
         kind: "sam3_detector", "sam3" (tracker), "sam2" (tracker) or "dinov3".
@@ -55,7 +58,12 @@ def load(kind: str, settings: Settings, device: str) -> Any:
     source = settings["source"]
     if source.startswith("~"):
         settings = {**settings, "source": str(Path(source).expanduser())}
-    build = tiny.BUILDERS[kind] if source == "tiny" else _LOADERS[kind]
+    key = (kind, canonical_json(settings), device, _stamp(Path(settings["source"])))
+    return RECENT.get(key, lambda: _load(kind, settings, device), device)
+
+
+def _load(kind: str, settings: Settings, device: str) -> Any:
+    build = tiny.BUILDERS[kind] if settings["source"] == "tiny" else _LOADERS[kind]
     with torch.random.fork_rng(devices=[]):  # SAM's position code is a buffer drawn at random, and
         torch.manual_seed(tiny.SEED)  # without weights to replace it every process had another one
         return _placed(build(settings), device)
@@ -64,6 +72,13 @@ def load(kind: str, settings: Settings, device: str) -> Any:
 def precision(device: str) -> Any:
     """Context in which models run: bfloat16 autocast on CUDA, float32 elsewhere."""
     return torch.autocast("cuda", torch.bfloat16) if device == "cuda" else nullcontext()
+
+
+def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """What a local checkpoint looks like from outside; another one there is another model."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.is_file() else []
+    stats = ((str(file), file.stat()) for file in files)
+    return tuple((name, found.st_size, found.st_mtime_ns) for name, found in stats)
 
 
 def _placed(model: Any, device: str) -> Any:

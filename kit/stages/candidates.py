@@ -10,9 +10,9 @@ from kit import plugins
 from kit.core import artifacts, images
 from kit.core.errors import DataError
 from kit.core.masks import Mask
-from kit.core.types import Video, VideoObject
+from kit.core.types import Candidate, Video, VideoObject
 from kit.detectors.base import Exemplar
-from kit.stages import progress, settings
+from kit.stages import settings
 
 VERSION = 1
 
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settings", type=settings.parsed, required=True, help="detector preset, JSON"
     )
     parser.add_argument("--batch", type=int, default=4, help="frames per forward (%(default)s)")
+    parser.add_argument("--record", type=Path, help="what the job took (.json)")
     parser.add_argument("--output", type=Path, required=True, help="candidates (.jsonl.zst)")
 
 
@@ -36,12 +37,16 @@ def run(args: argparse.Namespace) -> None:
     weights = settings.block(args.settings, "model", "source")
     method, config = plugins.configured("detectors", args.settings)  # imports torch: checks first
 
-    from kit.runtime import devices, models
+    from kit.runtime.job import on_device
 
-    frames = progress.counted(images.Frames(video), f"candidates of {video.name}")
-    with devices.lease() as device, models.precision(device):
-        model = models.load(method.MODEL, weights, device)
-        found = method.detect(model, video, frames, exemplars, config, args.batch)
+    with on_device(f"candidates of {video.name}", images.Frames(video), args.record) as job:
+        model = job.load(method.MODEL, weights)
+
+        def detect(batch: int) -> list[Candidate]:
+            with job.timed():
+                return list(method.detect(model, video, job.frames, exemplars, config, batch))
+
+        found = job.fitting(detect, args.batch, "frames", settings.SMALLER)
         artifacts.write_candidates(args.output, video, found)
 
 

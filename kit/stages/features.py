@@ -18,7 +18,7 @@ from kit.core import artifacts, images
 from kit.core.files import sha256
 from kit.core.masks import Mask
 from kit.core.types import Candidate, Features, FrameSource, Video
-from kit.stages import progress, settings
+from kit.stages import settings
 from kit.stages.candidates import first_mask
 
 VERSION = 2
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settings", type=settings.parsed, required=True, help="embedder preset, JSON"
     )
     parser.add_argument("--batch", type=int, default=32, help="crops per forward (%(default)s)")
+    parser.add_argument("--record", type=Path, help="what the job took (.json)")
     parser.add_argument("--output", type=Path, required=True, help="features (.safetensors)")
 
 
@@ -43,16 +44,20 @@ def run(args: argparse.Namespace) -> None:
     weights = settings.block(args.settings, "model", "source")
     method, config = plugins.configured("embedders", args.settings)  # imports torch: checks first
 
-    from kit.runtime import devices, models
+    from kit.runtime.job import on_device
 
-    frames = progress.counted(images.Frames(video), f"features of {video.name}")
-    with devices.lease() as device, models.precision(device):
-        model = models.load("dinov3", weights, device)
-        describe = Describe(method, model, config, args.batch)
-        features = Features(
-            candidates=describe.candidates(video, frames, candidates),
-            pools=describe.pools(video, frames, masks),
-        )
+    with on_device(f"features of {video.name}", images.Frames(video), args.record) as job:
+        model = job.load("dinov3", weights)
+
+        def describe(batch: int) -> Features:
+            one = Describe(method, model, config, batch)
+            with job.timed():
+                return Features(
+                    candidates=one.candidates(video, job.frames, candidates),
+                    pools=one.pools(video, job.frames, masks),
+                )
+
+        features = job.fitting(describe, args.batch, "crops", settings.SMALLER)
     inputs = {"video": video.digest, "candidates": sha256(args.candidates)}
     artifacts.write_features(args.output, features, inputs)
 

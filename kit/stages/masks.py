@@ -16,7 +16,7 @@ from kit.core import artifacts, images, masks
 from kit.core.ahead import ahead
 from kit.core.files import sha256
 from kit.core.types import Selection, Video
-from kit.stages import progress, settings
+from kit.stages import settings
 from kit.stages.candidates import first_mask
 
 VERSION = 2
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
     parser.add_argument("--anchors", type=Path, required=True, help="its anchors (.json)")
     parser.add_argument("--settings", type=settings.parsed, required=True, help="propagator, JSON")
+    parser.add_argument("--record", type=Path, help="what the job took (.json)")
     parser.add_argument("--output", type=Path, required=True, help="masks (.zip)")
 
 
@@ -41,13 +42,12 @@ def run(args: argparse.Namespace) -> None:
     propagator, config = plugins.configured("propagators", args.settings)
     library, switches = plugins.configured("trackers", chosen)
 
-    from kit.runtime import devices, models
+    from kit.runtime.job import on_device
 
-    frames = progress.counted(images.Frames(video), f"masks of {video.name}")
-    with devices.lease() as device, models.precision(device):
-        tracker = library.build(models.load(chosen["method"], weights, device), switches)
+    with on_device(f"masks of {video.name}", images.Frames(video), args.record) as job:
+        tracker = library.build(job.load(chosen["method"], weights), switches)
         track = Track(video, given)
-        pngs = track.paint(propagator.propagate(tracker, frames, prompts, config))
+        pngs = track.paint(job.each(propagator.propagate(tracker, job.frames, prompts, config)))
         inputs = {"video": video.digest, "anchors": sha256(args.anchors)}
         artifacts.write_masks(args.output, pngs, track.describe, inputs)
 

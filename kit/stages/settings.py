@@ -7,6 +7,8 @@ from typing import Any
 
 from kit.core.errors import ConfigError
 
+SMALLER = "Use a device with more memory, a smaller model, or a method that looks at less at once."
+
 
 def parsed(text: str) -> dict[str, Any]:
     """Read `--settings`; argparse prints what is wrong with it."""

@@ -1,0 +1,286 @@
+"""The resident worker: one process for all jobs of a slot, which no fault outlives.
+
+Jobs are real commands in processes of their own. But for the last test, stand-ins take the place of
+the models, and do what a test plans for them.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import Work
+from night import ROOT, free, wait_for
+
+from kit.cli import main
+from kit.runtime import client, devices
+from kit.runtime.client import Run
+
+pytestmark = pytest.mark.workflow
+
+
+class Machine:
+    """A machine with simulated GPUs, and jobs on it that belong to a workflow."""
+
+    def __init__(self, folder: Path, gpus: int = 1, owner: int | None = None) -> None:
+        self.folder = folder
+        self.gpus = gpus
+        self.owner = owner or os.getpid()
+        self.extra: dict[str, str] = {}
+        folder.mkdir()
+        (folder / "seconds").write_text("0")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        run = Run(self.owner, tuple(map(str, range(self.gpus))))
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith("CUDA")},
+            "PYTHONPATH": f"{Path(__file__).parent / 'simulated'}:{ROOT}",
+            "SIMULATED_FOLDER": str(self.folder),
+            "TMPDIR": str(self.folder),
+            client.VARIABLE: json.dumps(asdict(run)),
+            **self.extra,
+        }
+
+    def fault(self, do: str, **more: Any) -> None:
+        plan = {"clip": {"frame": 2, "do": do, **more}}
+        (self.folder / "faults.json").write_text(json.dumps(plan))
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "kit", *command], env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def do(self, *command: str) -> tuple[int, str]:
+        process = self.start(*command)
+        told = process.communicate(timeout=60)
+        return process.returncode, "".join(told)
+
+    def workers(self) -> list[tuple[str, int]]:
+        """Name and process of each, as `kit worker status` has them."""
+        status, told = self.do("worker", "status")
+        assert status == 0
+        lines = [line.split() for line in told.splitlines() if ": process " in line]
+        return [(words[0].rstrip(":"), int(words[2].rstrip(","))) for words in lines]
+
+    def lease(self, name: str) -> Path:
+        return self.files / f"{name}.lock"
+
+    @property
+    def files(self) -> Path:
+        (found,) = self.folder.glob("mose-kit-*")
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path / "machine")
+    yield made
+    made.do("worker", "stop", "--now")
+    wait_for(lambda: not made.workers())
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    return Work(tmp_path / "work")
+
+
+def test_one_process_does_all_jobs_of_a_slot(machine: Machine, work: Work) -> None:
+    for stage in ("candidates", "features", "masks", "masks"):
+        status, told = machine.do(*work.command(stage))
+        assert status == 0, told
+    (gpu,) = machine.workers()
+    assert gpu[0] == "gpu-0"
+    assert machine.do(*work.command("frames"))[0] == 0  # nothing for a GPU
+    assert [name for name, _ in machine.workers()] == ["cpu-0", "gpu-0"]
+    assert gpu in machine.workers()
+    assert "4 jobs done, idle" in machine.do("worker", "status")[1]
+
+
+def test_what_a_job_prints_lies_in_its_own_log(machine: Machine, work: Work) -> None:
+    """A user's mistake keeps its words and its exit status, and the worker."""
+    assert machine.do(*work.command("masks")) == (0, "")
+    (before,) = machine.workers()
+    work.anchors.write_text("{")
+    status, told = machine.do(*work.command("masks"))
+    assert status == 2
+    assert told.startswith(f"kit masks: {work.anchors}: not valid JSON")
+    assert "Traceback" not in told
+    status, told = machine.do("masks", "--frames", "x")
+    assert status == 2
+    assert "the following arguments are required" in told
+    assert machine.workers() == [before]
+
+
+def test_a_defect_ends_the_worker(machine: Machine, work: Work) -> None:
+    """And one that comes again on a fresh one is not the device's."""
+    machine.fault("raise")
+    status, told = machine.do(*work.command("masks"))
+    assert status == 1
+    assert told.count("RuntimeError: CUDA error: an illegal memory access") == 2
+    assert "failed on gpu-0: trying once more" in told
+    assert "failed on gpu-0, gpu-0 alike" in told
+    wait_for(lambda: not machine.workers())
+    assert not list(machine.files.glob("*.sock"))
+
+
+def test_a_killed_worker_costs_seconds_and_nothing_else(machine: Machine, work: Work) -> None:
+    machine.fault("kill", times=1)
+    start = time.monotonic()
+    status, told = machine.do(*work.command("masks"))
+    assert status == 0, told
+    assert "the worker on gpu-0 died half-way" in told
+    assert time.monotonic() - start < 30
+    assert not list(work.masks.parent.glob(".*"))
+
+
+def test_another_device_is_tried_and_the_bad_one_is_set_aside(machine: Machine, work: Work) -> None:
+    machine.gpus = 2
+    machine.fault("raise", device="0")
+    for number in range(3):
+        status, told = machine.do(*work.command("masks"))
+        assert status == 0, told
+        assert ("failed on gpu-0" in told) == (number < client.BLAMES), told
+        if number == 0:  # the next one must not find the good one warm and the bad one cold
+            machine.do("worker", "stop")
+            wait_for(lambda: not machine.workers())
+    machine.gpus = 1
+    status, told = machine.do(*work.command("masks"))
+    assert status == 2
+    assert "no device is left: jobs failed on gpu-0" in told
+
+
+def test_another_environment_or_code_is_another_worker(machine: Machine, work: Work) -> None:
+    assert machine.do(*work.command("masks"))[0] == 0
+    (before,) = machine.workers()
+    machine.extra = {"HF_HOME": "/elsewhere"}
+    assert machine.do(*work.command("masks"))[0] == 0
+    (after,) = machine.workers()
+    assert before != after
+    machine.extra |= {"EDITOR": "vi"}
+    assert machine.do(*work.command("masks"))[0] == 0
+    assert machine.workers() == [after]
+
+
+def test_code_is_known_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "kit"
+    (package / "runtime").mkdir(parents=True)
+    (package / "a.py").write_text("A = 1\n")
+    monkeypatch.setattr(client, "__file__", str(package / "runtime" / "client.py"))
+    before = client.fingerprint({})
+    os.utime(package / "a.py", (0, 0))
+    assert client.fingerprint({}) == before
+    (package / "a.py").write_text("A = 2\n")
+    assert client.fingerprint({}) != before
+
+
+def test_it_ends_with_its_workflow(machine: Machine, work: Work) -> None:
+    """Idle or busy: half of a job is of no use to anybody, and nothing half-written is left."""
+    machine.fault("wait")
+    for busy in (False, True):
+        owner = subprocess.Popen(["sleep", "600"])
+        machine.owner = owner.pid
+        assert machine.do(*work.command("frames"))[0] == 0
+        job = machine.start(*work.command("masks"))
+        wait_for(lambda: (machine.folder / "clip.0").exists())
+        if not busy:
+            (machine.folder / "go").touch()
+            assert job.wait(60) == 0
+            (machine.folder / "go").unlink()
+            (machine.folder / "clip.0").unlink()
+        owner.kill()
+        owner.wait()
+        told = job.communicate(timeout=60)[1]
+        wait_for(lambda: not machine.workers())
+        assert "interrupted; nothing half-written is left" in told or not busy
+        assert not list(work.masks.parent.glob(".*"))
+        assert all(map(free, machine.files.glob("*.lock")))
+
+
+def test_it_ends_when_idle(machine: Machine, work: Work) -> None:
+    assert machine.workers() == []  # and the folder is there
+    with socket.socket(socket.AF_UNIX) as listener:
+        with contextlib.chdir(machine.files):
+            listener.bind("gpu-0.sock")
+        listener.listen()
+        file = listener.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kit", "worker", "serve", "gpu-0", str(file), "--idle", "1"],
+            pass_fds=[file], env={**machine.environment, "CUDA_VISIBLE_DEVICES": "0"},
+        )  # fmt: skip
+    assert machine.do(*work.command("masks"))[0] == 0
+    assert machine.workers() == [("gpu-0", process.pid)]
+    assert process.wait(30) == 0
+    assert not list(machine.files.glob("*.sock"))
+
+
+def test_a_job_that_is_killed_takes_its_worker_along(machine: Machine, work: Work) -> None:
+    """Nobody would read the answer; until it has stopped, the slot stays leased."""
+    machine.fault("wait")
+    job = machine.start(*work.command("masks"))
+    wait_for(lambda: (machine.folder / "clip.0").exists())
+    assert not free(machine.lease("gpu-0"))
+    job.kill()
+    job.communicate()
+    wait_for(lambda: free(machine.lease("gpu-0")))
+    assert machine.workers() == []
+    assert not list(work.masks.parent.glob(".*"))
+
+
+def test_stop_waits_for_the_job_and_now_does_not(machine: Machine, work: Work) -> None:
+    machine.fault("wait")
+    job = machine.start(*work.command("masks"))
+    wait_for(lambda: (machine.folder / "clip.0").exists())
+    assert "busy with masks --frames" in machine.do("worker", "stop")[1]
+    time.sleep(0.2)
+    assert job.poll() is None
+    (machine.folder / "go").touch()
+    assert job.wait(60) == 0
+    job.communicate()
+    wait_for(lambda: not machine.workers())
+    (machine.folder / "go").unlink()
+    (machine.folder / "clip.0").unlink()
+    job = machine.start(*work.command("masks"))
+    wait_for(lambda: (machine.folder / "clip.0").exists())
+    machine.do("worker", "stop", "--now")
+    told = job.communicate(timeout=60)[1]
+    assert (job.returncode, "interrupted" in told) == (130, True)
+    assert "no worker is running" in machine.do("worker", "status")[1]
+
+
+def test_two_jobs_at_once_on_one_gpu(machine: Machine, work: Work) -> None:
+    names = [slot.name for slot in devices.slots(["0", "MIG-1/2"], 2)]
+    assert names == ["gpu-0", "gpu-MIG-1_2", "gpu-0+1", "gpu-MIG-1_2+1"]  # spread out first
+    assert {slot.unit for slot in devices.slots(["0"], 2)} == {"gpu-0"}  # and fails as one
+
+
+def test_the_same_bytes_with_and_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real models in miniature, job after job on the same loaded ones."""
+    work = Work(tmp_path / "work")
+    sam2 = [word.replace("sam3", "sam2") for word in work.command("masks")]
+    commands = [work.command("candidates"), work.command("features"), work.command("masks"), sam2]
+    commands += [commands[2], commands[0]]
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    run = json.dumps(asdict(Run(os.getpid(), ())))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), client.VARIABLE: run}
+    for number, command in enumerate(commands):
+        output = Path(command[-1])
+        assert main(command) == 0
+        alone = output.read_bytes()
+        output.unlink()
+        subprocess.run([sys.executable, "-m", "kit", *command], env=environment, check=True)
+        assert output.read_bytes() == alone, (number, command[0])
+    (page,) = tmp_path.glob("mose-kit-*/cpu-0.json")
+    process = json.loads(page.read_text())
+    assert process["done"] == len(commands)
+    os.kill(process["pid"], signal.SIGTERM)
