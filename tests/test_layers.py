@@ -70,10 +70,8 @@ def test_planning_is_light() -> None:
     """What a rule file imports must not bring in what only jobs need."""
     program = (
         "import sys\n"
-        "import kit.cli, kit.plugins, kit.config, kit.core.artifacts, kit.data.layout
-"
-        "import kit.runtime.narrator, kit.runtime.client, kit.runtime.claim
-"
+        "import kit.cli, kit.plugins, kit.config, kit.core.artifacts, kit.data.layout\n"
+        "import kit.runtime.narrator, kit.runtime.client, kit.runtime.claim\n"
         "heavy = {'torch', 'cv2', 'transformers', 'sam2', 'pandas', 'numba'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
