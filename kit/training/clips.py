@@ -18,6 +18,7 @@ from kit.core.errors import ConfigError, DataError
 from kit.data import layout, synthetic
 
 ATTEMPTS = 50  # windows tried until one shows an object on its first frame
+CROWDED = 5  # drawn videos in a row whose cast may find no place
 VISIBLE = 0.0005  # share of a frame from which on an object counts as shown; 1,000 px at 1080p
 
 
@@ -87,10 +88,21 @@ class Drawn:
         self._seeds = synthetic.SPLITS[split]
 
     def take(self, rng: np.random.Generator, length: int, max_gap: int) -> Footage:
-        """See `Source`; distractors are objects like others."""
-        seed = int(rng.integers(self._seeds.start, self._seeds.stop))
-        times = window(rng, self._config.frames, length, max_gap)
-        clip = synthetic.draw(seed, self._config, times)
+        """See `Source`; distractors are objects like others.
+
+        Raises:
+            ConfigError: The cast of several videos in a row found no place.
+        """
+        for attempt in range(CROWDED):
+            seed = int(rng.integers(self._seeds.start, self._seeds.stop))
+            times = window(rng, self._config.frames, length, max_gap)
+            try:
+                clip = synthetic.draw(seed, self._config, times)
+            except ConfigError:  # a crowd finds no place now and then: the next video
+                if attempt + 1 == CROWDED:
+                    raise
+            else:
+                break
         return Footage(clip.frames, clip.instances, clip.categories)
 
 

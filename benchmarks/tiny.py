@@ -1,0 +1,248 @@
+"""What the tiny family can do, on drawn videos that it was not trained on.
+
+    python benchmarks/tiny.py                        # the table of the README, on the test split
+    python benchmarks/tiny.py --split validation     # to look at while changing things
+    python benchmarks/tiny.py --sam2 FOLDER --sam3 FOLDER --dinov3 FOLDER
+
+Each number is the mean over three groups of videos, with the half width of its 95 % interval (t
+distribution, three groups). Nothing is tuned on the test split: its seeds appear here alone.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tiny_baselines import colour_histogram, copy, optical_flow
+from tiny_retrieval import best_anchors, retrieval, search
+
+from kit.core.masks import encode_png, resolve_overlaps
+from kit.data import synthetic
+from kit.metrics import mosev2
+from kit.metrics.objects import ObjectResult
+from kit.propagators import greedy, memory_tree
+from kit.runtime import models
+from kit.trackers import sam2, sam3
+from kit.trackers.base import Prompt, Tracker
+
+GROUPS, APART = 3, 10_000  # groups of videos, and how far their indices lie apart
+T_95 = 4.303  # two-sided 95 % quantile of Student's t with two degrees of freedom
+SUITES = {
+    # nobody leaves; occluders pass and distractors of the same category wander about
+    "steady": synthetic.Config(frames=16, gap_share=0.0),
+    # one object leaves for a quarter of the video and comes back over the opposite border
+    "gap": synthetic.Config(frames=28, gap_share=1.0, return_share=1.0),
+    # crowds of one category in the same colours, faster, behind two occluders
+    "ambiguous": synthetic.Config(
+        frames=28, gap_share=0.5, distractors=2, occluders=2, sibling_share=1.0,
+        shared_colours=1.0, speed=3.0, size_max=0.18,
+    ),
+}  # fmt: skip
+LabelMaps = NDArray[np.uint8]  # [T, H, W]
+
+
+def clips_of(suite: str, split: str, group: int, count: int) -> Iterator[synthetic.Clip]:
+    """The videos of one group."""
+    for number in range(count):
+        seed = synthetic.seed_of(split, group * APART + number)
+        yield synthetic.draw(seed, SUITES[suite])
+
+
+def first_prompts(clip: synthetic.Clip) -> list[Prompt]:
+    """The given masks of the objects that frame 0 shows."""
+    ids = [int(i) for i in np.unique(clip.labels[0]) if i]
+    return [Prompt(0, i, clip.labels[0] == i, True) for i in ids]
+
+
+def track(
+    tracker: Tracker, clip: synthetic.Clip, prompts: Sequence[Prompt], policy: Any, config: Any
+) -> LabelMaps:
+    """Label maps of a whole clip; empty before the earliest prompt."""
+    maps = np.zeros_like(clip.labels)
+    for result in policy.propagate(tracker, list(clip.frames), prompts, config):
+        maps[result.frame] = resolve_overlaps(result.logits, result.object_ids)
+    return maps
+
+
+def scored(clip: synthetic.Clip, maps: LabelMaps) -> dict[int, ObjectResult]:
+    """The official measures of the objects that frame 0 shows."""
+    ids = [prompt.object_id for prompt in first_prompts(clip)]
+    truth, told = ([encode_png(m) for m in each] for each in (clip.labels, maps))
+    return dict(zip(ids, mosev2.evaluate_video(truth, told, ids), strict=True))
+
+
+def mean_of(results: Iterable[ObjectResult], *keys: str) -> float:
+    """Mean of measures over the objects for which they are defined."""
+    found = [[result.measures[key] for key in keys] for result in results]
+    return float(np.mean([values for values in found if None not in values]))
+
+
+# --- the rows of the table ------------------------------------------------------------------------
+
+
+def steady(tracker: Tracker, clips: Sequence[synthetic.Clip]) -> dict[str, float]:
+    """J of first-frame tracking and of three ways that know nothing, on steady videos."""
+    ways: dict[str, Callable[[synthetic.Clip], LabelMaps]] = {
+        "J": lambda c: track(tracker, c, first_prompts(c), greedy, greedy.Config()),
+        "J of copying": copy,
+        "J of optical flow": optical_flow,
+        "J of a colour histogram": colour_histogram,
+    }
+    return {
+        name: mean_of((r for c in clips for r in scored(c, way(c)).values()), "J")
+        for name, way in ways.items()
+    }
+
+
+def presence(tracker: Tracker, clips: Sequence[synthetic.Clip]) -> dict[str, float]:
+    """How often an absent object has an empty mask, and a visible one has not."""
+    absent, visible = [], []
+    for clip in clips:
+        maps = track(tracker, clip, first_prompts(clip), greedy, greedy.Config())
+        for prompt in first_prompts(clip):
+            there = (clip.labels == prompt.object_id).any((1, 2))[1:]
+            told = (maps == prompt.object_id).any((1, 2))[1:]
+            absent += list(~told[~there])
+            visible += list(told[there])
+    return {"absent told right": float(np.mean(absent)), "present": float(np.mean(visible))}
+
+
+def reprompting(
+    tracker: Tracker,
+    clips: Sequence[synthetic.Clip],
+    find: Callable[[synthetic.Clip], list[Prompt]],
+) -> dict[str, float]:
+    """First frame only, re-prompted with found anchors, and restarted from each anchor alone.
+
+    The restart is the control: what an anchor gives without the memory of the first mask. It has
+    the first-frame masks up to the object's first anchor and the anchors alone from there on.
+    """
+    rows: dict[str, list[ObjectResult]] = {"first": [], "reprompted": [], "restart": []}
+    for clip in clips:
+        given, found = first_prompts(clip), find(clip)
+        maps = {
+            "first": track(tracker, clip, given, greedy, greedy.Config()),
+            "reprompted": track(tracker, clip, [*given, *found], greedy, greedy.Config()),
+        }
+        maps["restart"] = restarted(tracker, clip, maps["first"], found)
+        for name, each in maps.items():
+            rows[name] += scored(clip, each).values()
+    numbers = {}
+    for name, results in rows.items():
+        for part in ("reappear", "disappear"):
+            keys = (f"{part}_J", f"{part}_F_new")
+            numbers[f"{part} J&F of {name}"] = mean_of(results, *keys)
+        numbers[f"J&F of {name}"] = mean_of(results, "J", "F_new")
+    for name, part in (("gain", "reappear"), ("loss", "disappear")):
+        sign = 1 if name == "gain" else -1
+        first, both = (numbers[f"{part} J&F of {n}"] for n in ("first", "reprompted"))
+        numbers[f"{name} of {part} J&F"] = sign * (both - first)
+    numbers["gain over restart"] = (
+        numbers["reappear J&F of reprompted"] - numbers["reappear J&F of restart"]
+    )
+    return numbers
+
+
+def restarted(
+    tracker: Tracker, clip: synthetic.Clip, maps: LabelMaps, anchors: Sequence[Prompt]
+) -> LabelMaps:
+    """Each anchor's tracking replaces what was there, from its frame on."""
+    maps = maps.copy()
+    for anchor in sorted(anchors, key=lambda p: p.frame):
+        alone = Prompt(anchor.frame, anchor.object_id, anchor.mask, True)
+        own = track(tracker, clip, [alone], greedy, greedy.Config())
+        later = maps[anchor.frame :]
+        later[later == anchor.object_id] = 0
+        later[(own[anchor.frame :] > 0) & (later == 0)] = anchor.object_id
+    return maps
+
+
+def tree(tracker: Tracker, clips: Sequence[synthetic.Clip]) -> dict[str, float]:
+    """The memory tree beside greedy, over all clips and over those where it decides otherwise."""
+    pairs: list[tuple[float, float]] = []
+    for clip in clips:
+        plain = track(tracker, clip, first_prompts(clip), greedy, greedy.Config())
+        config = memory_tree.Config()
+        grown = track(tracker, clip, first_prompts(clip), memory_tree, config)
+        a, b = (mean_of(scored(clip, m).values(), "J", "F_new") for m in (plain, grown))
+        pairs.append((a, b))
+    differ = [(a, b) for a, b in pairs if a != b]
+    greedy_mean, tree_mean = np.mean(pairs, axis=0)
+    return {
+        "J&F of greedy": float(greedy_mean),
+        "J&F of the tree": float(tree_mean),
+        "clips that differ": len(differ) / len(pairs),
+        "gain where they differ": float(np.mean([b - a for a, b in differ])) if differ else 0.0,
+    }
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def over_groups(
+    measure: Callable[[Sequence[synthetic.Clip]], Mapping[str, float]],
+    suite: str,
+    split: str,
+    count: int,
+) -> dict[str, tuple[float, float]]:
+    """Mean and half width of the 95 % interval of each number, over the groups."""
+    found = [measure(list(clips_of(suite, split, g, count))) for g in range(GROUPS)]
+    table = {}
+    for key in found[0]:
+        values = np.array([numbers[key] for numbers in found])
+        table[key] = (float(values.mean()), T_95 * float(values.std(ddof=1)) / GROUPS**0.5)
+    return table
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--split", choices=("test", "validation"), default="test")
+    parser.add_argument("--videos", type=int, default=20, help="of each group (%(default)s)")
+    for kind in ("sam2", "sam3", "dinov3"):
+        parser.add_argument(f"--{kind}", default="tiny", help="folder of a trained model")
+    parser.add_argument("--rows", nargs="+", help="parts to measure, all if left out")
+    parser.add_argument("--output", type=Path, help="write the numbers here too (.json)")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = {}
+    for name, suite, measure in _rows(args):
+        if args.rows and name not in args.rows:
+            continue
+        rows[name] = over_groups(measure, suite, args.split, args.videos)
+        for key, (mean, half) in rows[name].items():
+            print(f"{name:22s} {key:34s} {mean:7.3f} ± {half:.3f}", flush=True)
+    if args.output:
+        args.output.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+Row = tuple[str, str, Callable[[Sequence[synthetic.Clip]], Mapping[str, float]]]
+
+
+def _rows(args: argparse.Namespace) -> Iterator[Row]:
+    """Name, suite and measurement of each part of the table."""
+    two = sam2.build(models.load("sam2", {"source": args.sam2}, "cpu"), sam2.Config(rows=8))
+    three = sam3.build(models.load("sam3", {"source": args.sam3}, "cpu"), sam3.Config(rows=8))
+    for name, tracker in (("sam2", two), ("sam3", three)):
+        yield f"{name} steady", "steady", lambda c, t=tracker: steady(t, c)
+        yield f"{name} presence", "gap", lambda c, t=tracker: presence(t, c)
+        yield f"{name} tree", "ambiguous", lambda c, t=tracker: tree(t, c)
+    detector = models.load("sam3_detector", {"source": args.sam3}, "cpu")
+    embedder = models.load("dinov3", {"source": args.dinov3}, "cpu")
+    yield "detector", "gap", lambda c: search(detector, c)
+    yield "embedder", "gap", lambda c: retrieval(embedder, c)
+
+    def found(clip: synthetic.Clip) -> list[Prompt]:
+        return best_anchors(detector, embedder, clip)
+
+    for name, tracker in (("sam3", three), ("sam2", two)):
+        yield f"{name} re-prompting", "gap", lambda c, t=tracker: reprompting(t, c, found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
