@@ -18,6 +18,7 @@ if not workflow.config_settings.configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/train.smk"
 include: "rules/mine.smk"
 include: "rules/track.smk"
 include: "rules/evaluate.smk"
@@ -32,6 +33,7 @@ rule all:
         "all files are there"
     default_target: True
     input:
+        trained(),
         mined(),
         tracked(),
         scored(),

@@ -70,6 +70,8 @@ class Config:
         for recipe in self.recipes.values():
             for part in recipe.parts:
                 self.settings(PARTS[part], recipe.parts[part])
+        for name in self.trainings:
+            self.training(name)
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
@@ -79,6 +81,24 @@ class Config:
     def settings(self, family: str, preset: str) -> str:
         """What a stage reads of one preset: canonical JSON with models and tracker resolved."""
         return canonical_json(self._resolved(family, preset, f"{family}.{preset}"))
+
+    @property
+    def trainings(self) -> Mapping[str, Any]:
+        """Blocks of training runs by name; their results are `trained` models."""
+        blocks: Mapping[str, Any] = self.values.get("trainings", {})
+        return blocks
+
+    def training(self, name: str) -> str:
+        """What `kit train` reads of one run: canonical JSON with its model resolved."""
+        block = self._resolved("trainings", name, f"trainings.{name}")
+        return canonical_json({k: v for k, v in block.items() if k != "gpus"})
+
+    def trained(self, family: str, preset: str) -> list[str]:
+        """Training runs whose results a preset uses, itself or through its tracker."""
+        block = self.values[family][preset]
+        models = [self.values["models"][block["model"]]] if "model" in block else []
+        names = [model["trained"] for model in models if "trained" in model]
+        return names + (self.trained("trackers", block["tracker"]) if "tracker" in block else [])
 
     def versions(self, family: str, preset: str) -> str:
         """`VERSION` of a preset's method, and of its tracker's."""
@@ -104,6 +124,11 @@ class Config:
         for key, home in (("model", "models"), ("tracker", "trackers")):
             if key in block:
                 block[key] = self._resolved(home, block[key], f"{family}.{preset}.{key}")
+        if (run := block.pop("trained", None)) is not None:
+            if run not in self.trainings:
+                known = plugins.suggestion(run, self.trainings)
+                raise ConfigError(f"{where}: no training `{run}`.{known}")
+            block["source"] = f"{self.values.get('work', 'work')}/trainings/{run}"
         return block
 
 

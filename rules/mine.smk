@@ -92,6 +92,7 @@ rule candidates:
         "candidates {wildcards.video} ({wildcards.detector})"
     input:
         frames=rules.frames.output,
+        models=lambda wildcards: models_of("detectors", wildcards.detector),
     output:
         f"{WORK}/candidates/{{detector}}/{{video}}.jsonl.zst",
     log:
@@ -116,6 +117,7 @@ rule features:
     input:
         frames=rules.frames.output,
         candidates=rules.candidates.output,
+        models=lambda wildcards: models_of("embedders", wildcards.embedder),
     output:
         f"{WORK}/features/{{detector}}.{{embedder}}/{{video}}.safetensors",
     log:

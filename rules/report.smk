@@ -7,10 +7,11 @@ MAKES    {WORK}/report/SPLIT.html
 REPORT = f"{WORK}/report/{config['split']}.html"
 
 
-# Pictures must not pass for results where the weights are random.
+# Pictures must not pass for results where the models have never seen the like.
+TINY = any(model.get("source") == "tiny" for model in config["models"].values())
 NOTE = (
-    "Made with the tiny models: random weights that run every stage, and masks without meaning."
-    if any(model["source"] == "tiny" for model in config["models"].values())
+    "Made with the tiny models. They know drawn videos alone: on these masks mean nothing."
+    if TINY and DRAWN is None
     else ""
 )
 

@@ -35,6 +35,9 @@ rule masks:
     input:
         frames=rules.frames.output,
         anchors=anchors_of,
+        models=lambda wildcards: models_of(
+            "propagators", TRACKS[wildcards.track].parts["propagator"]
+        ),
     output:
         TRACKED,
     log:

@@ -10,8 +10,11 @@ import pytest
 import yaml
 
 from kit import config, plugins
+from kit import config as config_file
 from kit.config import Config
 from kit.core.errors import ConfigError
+from kit.data import synthetic
+from kit.training import loop, optimiser
 
 FOLDER = Path(__file__).parents[1] / "config"
 SHIPPED = sorted(p.name for p in FOLDER.glob("*.yaml") if p.name != "schema.yaml")
@@ -62,8 +65,10 @@ def test_shipped_configurations_are_valid(name: str) -> None:
         ("split", ..., ["`split` is missing"]),
         ("recipes.reprompted.selector", ..., ["recipes.reprompted", "`selector` is missing"]),
         ("recipes.reprompted.embedder", ..., ["recipes.reprompted", "`embedder` is missing"]),
+        ("models.sam3.source", ..., ["models.sam3", "`source` is missing", "`trained` is missing"]),
         # names that lead nowhere
         ("recipes.reprompted.selector", "top4", ["selectors", "`top4`", "Did you mean `top3`?"]),
+        ("models.sam3", {"trained": "mine"}, ["no training `mine`", "Known: none"]),
         ("detectors.exemplar.model", "sam33", ["models", "`sam33`", "Did you mean `sam3`?"]),
         ("propagators.sam3.tracker", "sam", ["trackers", "`sam`", "Known: sam2, sam3"]),
         ("selectors.top3.method", "top_kk", ["selectors", "`top_kk`", "Did you mean `top_k`?"]),
@@ -142,6 +147,21 @@ def test_schema_knows_the_keys_of_every_method(family: str, method: str) -> None
     assert len(blocks) == 1, f"config/schema.yaml: {family}.{method} stands there {len(blocks)}x"
     fields = {field.name for field in dataclasses.fields(plugins.load(family, method).Config)}
     assert set(blocks[0]) - {"method", "model", "tracker"} == fields
+
+
+@pytest.mark.parametrize(
+    ("block", "config"),
+    [
+        ("drawing", synthetic.Config),
+        ("training.properties.optimiser", optimiser.Config),
+        ("training.properties.run", loop.Config),
+    ],
+)
+def test_schema_knows_the_keys_of_drawing_and_training(block: str, config: type[Any]) -> None:
+    found = yaml.safe_load(config_file.SCHEMA.read_text())["$defs"]
+    for key in block.split("."):
+        found = found[key]
+    assert set(found["properties"]) == {field.name for field in dataclasses.fields(config)}
 
 
 @pytest.mark.parametrize(

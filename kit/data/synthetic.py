@@ -26,6 +26,7 @@ SPLITS = {
     "demo": range(1_000_000),
     "train": range(1_000_000, 1_000_000_000),
     "test": range(1_000_000_000, 2_000_000_000),
+    "validation": range(2_000_000_000, 3_000_000_000),  # to look at while changing things
 }
 
 JPEG_QUALITY = 92

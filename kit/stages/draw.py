@@ -1,4 +1,4 @@
-"""Draw one video of the demo split, in MOSE layout with exact masks.
+"""Draw one video of the demo, or of another drawn split, in MOSE layout with exact masks.
 
 Stands where real data would lie: whatever follows sees only the folders.
 """
@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> None:
     if not number.isdecimal():
         raise ConfigError(f"{args.video}: a drawn video's name ends in its number: drawn_000.")
     drawing = dataclasses.asdict(synthetic.DEMO) | args.settings
+    split = drawing.pop("split", "demo")
     config = plugins.parse(synthetic.Config, drawing, "data.draw")
-    seed = synthetic.seed_of("demo", int(number))
+    seed = synthetic.seed_of(split, int(number))
     entry = synthetic.write_video(args.root, args.video, seed, config)
     files.write_json(args.output, {"videos": {args.video: entry}})
