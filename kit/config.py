@@ -101,15 +101,8 @@ class Config:
         return names + (self.trained("trackers", block["tracker"]) if "tracker" in block else [])
 
     def versions(self, family: str, preset: str) -> str:
-        """`VERSION` of a preset's method, and of its tracker's."""
-        block = self._resolved(family, preset, family)
-        tracker = block.get("tracker")
-        if "method" not in block:  # an emission: its stage is the only method
-            return ""
-        own = f"{block['method']}={plugins.version(family, block['method'])}"
-        if tracker is None:
-            return own
-        return f"{own} {tracker['method']}={plugins.version('trackers', tracker['method'])}"
+        """What results of a preset depend on beside its settings; see `plugins.identity`."""
+        return plugins.identity(family, self._resolved(family, preset, family))
 
     def _resolved(self, family: str, preset: str, where: str) -> dict[str, Any]:
         presets = self.values.get(family, {})

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from kit.core import weights
 from kit.core.errors import ConfigError
 
 FAMILIES = ("detectors", "embedders", "selectors", "trackers", "propagators")
@@ -32,6 +33,23 @@ def version(family: str, method: str) -> int:
     number = _version_of(_HERE / family / f"{method}.py")
     assert number is not None  # _check has found the method
     return number
+
+
+def identity(family: str, block: Mapping[str, Any]) -> str:
+    """What results depend on beside the settings: versions of the methods, content of the weights.
+
+    Args:
+        family: Of the block.
+        block: A preset with its model or tracker resolved.
+    """
+    words = []
+    if "method" in block:  # an emission has none: its stage is the only method
+        words.append(f"{block['method']}={version(family, block['method'])}")
+    if "model" in block and (content := weights.identity(block["model"]["source"])):
+        words.append(f"weights={content}")
+    if "tracker" in block:
+        words.append(identity("trackers", block["tracker"]))
+    return " ".join(words)
 
 
 def load(family: str, method: str) -> types.ModuleType:

@@ -1,0 +1,59 @@
+"""What a checkpoint is, by its content: other weights under the same path are another model.
+
+Gigabytes are read once: digests are remembered, with what the file system says of the file, in the
+user's cache folder. Whoever may not write there reads them each time.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from kit.core import files
+from kit.core.errors import ArtifactError
+
+TINY = Path(__file__).parents[1] / "weights"  # of the `tiny` family, beside the code
+
+
+def identity(source: str) -> str:
+    """16 hex digits of the content of a local checkpoint, file or folder.
+
+    Empty for an id of the hub, which its revision makes known, and for what is not there.
+    """
+    path = TINY if source == "tiny" else Path(source).expanduser()
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p, path))
+    else:
+        found = [path] if path.is_file() else []
+    if not found:
+        return ""
+    known = _remembered()
+    digests = [(str(file.relative_to(path)), _digest(file, known)) for file in found]
+    return files.sha256(files.canonical_json(digests).encode())[:16]
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _digest(file: Path, known: dict[str, list[object]]) -> str:
+    seen = file.stat()
+    stamp = [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
+    *before, digest = known.get(str(file.absolute()), [""])
+    if before != stamp:
+        digest = files.sha256(file)
+        known[str(file.absolute())] = [*stamp, digest]
+        with suppress(OSError):
+            files.write_json(_page(), known)
+    return str(digest)
+
+
+def _remembered() -> dict[str, list[object]]:
+    with suppress(OSError, ArtifactError):
+        known = files.read_json(_page())
+        return known if isinstance(known, dict) else {}
+    return {}
+
+
+def _page() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "mose-kit" / "digests.json"
