@@ -46,11 +46,13 @@ onstart:  # never in a dry run, which shows Snakemake's own reasons
 
 
 onsuccess:
+    say_set_aside()
     shell("tail -n +1 {WORK:q}/results/*/scores.txt 2>/dev/null || true")
     print(f"report: {REPORT}\narchives: {WORK}/submission/")
 
 
 onerror:
+    say_set_aside()
     print(
         "Some jobs failed; their logs are named above. Everything finished is kept: mend the"
     )

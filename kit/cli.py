@@ -34,6 +34,7 @@ TOOLS = {
     "ledger": "kit.submission.ledger",
     "holdout": "kit.data.holdout",
     "worker": "kit.runtime.worker",
+    "why": "kit.runtime.why",
 }
 RESIDENT = {  # in a workflow, stages of one video that run in a worker: on a GPU if there is one?
     "draw": False,

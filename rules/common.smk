@@ -18,6 +18,12 @@ from kit.runtime import client
 from kit.runtime.claim import claim
 
 
+def say_set_aside():
+    """What happened to the devices belongs on the screen, not only in the logs of some jobs."""
+    for device in client.set_aside(RUN) if RUN else []:
+        print(f"{device} was set aside: jobs failed there that did well elsewhere.")
+
+
 def checked(make):
     """Make a value, or stop with the message alone if the user can mend the cause."""
     try:
@@ -38,7 +44,7 @@ PATHS = {recipe.path: recipe for recipe in RECIPES.values()}
 SETUP = config.get("run", {})
 BATCH = SETUP.get("batch", 4)
 if workflow.is_main_process and not workflow.dryrun:
-    checked(lambda: claim(Path(".snakemake").absolute()))
+    checked(lambda: claim(Path(".snakemake").absolute(), Path(WORK)))
 RUN = client.announce(SETUP.get("slots", 1), SETUP.get("resident", True))
 SPLIT = layout.Split(
     Path(f"{WORK}/data" if DRAWN else DATA.get("root", "data")),

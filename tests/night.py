@@ -60,15 +60,20 @@ class Run:
 class Night:
     """A project folder, its simulated machine, and the workflow in it."""
 
-    def __init__(self, folder: Path, videos: int = 3, gpus: int = 2) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.machine = folder / "machine"
         self.work = folder / "work" / "clips"
-        self.gpus = gpus
-        self.machine.mkdir(parents=True)
+        self.gpus = 2
+
+    @classmethod
+    def new(cls, folder: Path, videos: int = 3) -> "Night":
+        night = cls(folder)
+        night.machine.mkdir(parents=True)
         for number in range(videos):
             write_clip(folder / "data", f"v{number}")
-        self.configure(lambda values: None)
+        night.configure(lambda values: None)
+        return night
 
     def configure(self, edit: Callable[[dict[str, Any]], object]) -> None:
         file = self.folder / "config.yaml"
@@ -133,7 +138,7 @@ class Night:
                     found.append(int(entry.name))
         return found
 
-    def settled(self, seconds: float = 15) -> bool:
+    def settled(self, seconds: float = 60) -> bool:
         """Whether in the end no worker is left, and no lease is held."""
         end = time.monotonic() + seconds
         while self.workers() and time.monotonic() < end:

@@ -103,7 +103,7 @@ def propagate(model: Any, frames: Any, prompts: Sequence[Any], config: Config) -
     """Every object keeps the mask of its last prompt, as loud as the frame is bright."""
     import numpy as np
 
-    video = frames._frames._video
+    video, start = frames._frames._video, time.monotonic()
     for index in range(len(frames)):
         _frame(video, index, len(frames))
         shown = {p.object_id: p for p in prompts if p.frame <= index}
@@ -112,6 +112,8 @@ def propagate(model: Any, frames: Any, prompts: Sequence[Any], config: Config) -
             index, tuple(shown), np.stack([np.where(p.mask, loud, -1) for p in shown.values()]),
             np.full(len(shown), 3.0), np.full(len(shown), 0.9),
         )  # fmt: skip
+    with (FOLDER / "timeline").open("a") as page:
+        page.write(json.dumps(["masks", start, time.monotonic()]) + "\n")
 
 
 def _frame(video: Any, index: int, count: int) -> None:
