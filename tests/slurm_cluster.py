@@ -2,8 +2,8 @@
 
     python tests/slurm_cluster.py COMMAND ...    sets it up, runs the command in it, tears it down
 
-Needs root and Debian's `slurm-wlm` and `munge`. Everything lies in one temporary folder; an
-installed configuration, if there is one, is not touched.
+Needs root, and Debian's `slurm-wlm` and `munge`. Everything lies in one temporary folder but for
+links in /etc/slurm, where jobs look for it; where a Slurm is configured already, nothing is done.
 """
 
 import os
@@ -21,6 +21,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 GPUS = 2
+ETC = Path("/etc/slurm")
+FILES = ("slurm.conf", "gres.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scancel")
 
 CONFIGURATION = """\
@@ -56,6 +58,8 @@ def missing() -> str:
     """What keeps a cluster from being set up here; empty if nothing does."""
     if os.getuid() != 0:
         return "Slurm is set up as root only"
+    if (ETC / "slurm.conf").exists():
+        return f"a Slurm is configured here already ({ETC}/slurm.conf)"
     lacking = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
     if not lacking:
         return ""
@@ -70,6 +74,7 @@ def cluster() -> Iterator[dict[str, str]]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         environment = {**os.environ, "PATH": _path(), "SLURM_CONF": str(folder / "slurm.conf")}
         _configure(folder)
+        stack.enter_context(_linked(folder))
         for command in _daemons(folder):
             log = stack.enter_context((folder / f"{command[0]}.out").open("w"))
             process = subprocess.Popen(
@@ -96,6 +101,19 @@ def _configure(folder: Path) -> None:
             controller_port=_free_port(), node_port=_free_port(),
         )
     )  # fmt: skip
+
+
+@contextmanager
+def _linked(folder: Path) -> Iterator[None]:
+    ETC.mkdir(exist_ok=True)
+    for name in FILES:
+        (ETC / name).unlink(missing_ok=True)  # a dangling link, of one that was killed
+        (ETC / name).symlink_to(folder / name)
+    try:
+        yield
+    finally:
+        for name in FILES:
+            (ETC / name).unlink()
 
 
 def _daemons(folder: Path) -> list[list[str]]:
