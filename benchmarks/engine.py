@@ -1,17 +1,18 @@
-"""Cost of the tracking engine beside the `sam2` package, on random weights.
+"""Cost of the tracking engine beside the libraries' own propagation, on random weights.
 
-    python benchmarks/engine.py --trunk tiny hiera_t --objects 1 3 10 --pathways 1 2 3 4
-    python benchmarks/engine.py --memory 100 1000
+    python benchmarks/engine.py --model tiny hiera_t --objects 1 3 10 --pathways 1 2 3 4
+    python benchmarks/engine.py --memory 100 1000 7000 --size 128
+    python benchmarks/engine.py --device cuda --model hiera_l sam3 --size 1024 --rows 16
 
-Times are CPU time of the process (single thread), the least of the repetitions, reading of JPEG
-frames included on both sides; with --device cuda they are wall time. Weights are random, so nothing
-here speaks of accuracy; object scores are raised so that objects count as present.
+One run, one thread. Times are CPU time of the process, reading of JPEG frames included on both
+sides; with --device cuda they are wall time, and peak device memory is shown. Runs take turns; a
+time is the median of the repetitions, a ratio the median of their paired ratios. Weights are
+random, so nothing here speaks of accuracy; object scores are raised so that objects are present.
 """
 
 import argparse
 import contextlib
 import gc
-import io
 import resource
 import subprocess
 import sys
@@ -19,139 +20,105 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from libraries import NAMES, Folder, Subject, build
 from PIL import Image
 
 from kit.propagators import greedy, memory_tree
-from kit.trackers import sam2
-from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Prompt
+from kit.trackers.base import Context, Encoded, Hypothesis, Prompt
 
-HEIGHT, WIDTH = 270, 480
-TRUNKS = {  # overrides of sam2.1_hiera_t.yaml
-    "tiny": (
-        "++model.image_encoder.trunk.embed_dim=16",
-        "++model.image_encoder.trunk.stages=[1,1,2,1]",
-        "++model.image_encoder.trunk.global_att_blocks=[3]",
-        "++model.image_encoder.neck.backbone_channel_list=[128,64,32,16]",
-    ),
-    "hiera_t": (),
-}
-
-
-class Folder:
-    """JPEG frames of a folder, decoded when asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        self._paths = sorted(folder.glob("*.jpg"))
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        with Image.open(self._paths[index]) as image:
-            return np.array(image.convert("RGB"))
+SURE = 0.0  # of `uncertainty`: pathways stay identical
 
 
 class Stopwatch:
     """A tracker that notes how long each verb takes."""
 
-    def __init__(self, tracker: sam2.Sam2Tracker, clock: Callable[[], float]) -> None:
+    def __init__(self, tracker: Any, clock: Callable[[], float]) -> None:
         self._tracker = tracker
         self._clock = clock
         self.span = tracker.span
         self.spent: dict[str, float] = defaultdict(float)
         self.rows = 0
 
-    def _timed(self, verb: str, *args: Any) -> Any:
-        start = self._clock()
-        found = getattr(self._tracker, verb)(*args)
-        self.spent[verb] += self._clock() - start
-        return found
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        def timed(*args: Any) -> Any:
+            start = self._clock()
+            found = getattr(self._tracker, verb)(*args)
+            self.spent[verb] += self._clock() - start
+            self.rows += len(args[1]) if verb == "decode" else 0
+            return found
 
-    def encode(self, image: np.ndarray) -> Encoded:
-        """Timed."""
-        return self._timed("encode", image)
+        return timed
 
-    def condition(self, encoded: Encoded, mask: np.ndarray) -> Hypothesis:
-        """Timed."""
-        return self._timed("condition", encoded, mask)
+
+class Undecided:
+    """A tracker under which pathways part on their first frames and never agree again."""
+
+    def __init__(self, tracker: Any) -> None:
+        self.span, self.encode = tracker.span, tracker.encode
+        self.condition, self.remember = tracker.condition, tracker.remember
+        self._decode = tracker.decode
+        self._frames = 0
 
     def decode(
         self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
     ) -> list[Hypothesis]:
-        """Timed; rows are counted."""
-        self.rows += len(contexts)
-        return self._timed("decode", encoded, contexts, every)
-
-    def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
-        """Timed."""
-        return self._timed("remember", encoded, hypotheses)
-
-
-def build_model(trunk: str, size: int, device: str) -> Any:
-    """A SAM 2.1 predictor with random weights."""
-    import sam2 as package  # noqa: F401  (initialises hydra's configuration module)
-    from hydra import compose
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf
-
-    overrides = [
-        "++model._target_=sam2.sam2_video_predictor.SAM2VideoPredictor",
-        f"++model.image_size={size}",
-        *TRUNKS[trunk],
-    ]
-    config = compose(config_name="configs/sam2.1/sam2.1_hiera_t.yaml", overrides=overrides)
-    OmegaConf.resolve(config)
-    torch.manual_seed(0)
-    model = instantiate(config.model, _recursive_=True).eval()
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            if "pred_obj_score_head.layers.2.bias" in name:
-                value.fill_(5)
-            if "iou_prediction_head.layers.2.weight" in name:
-                value.mul_(20)
-    return model.to(device)
+        """All masks differ in their IoU at first, then in nothing; nobody is sure."""
+        answers = self._decode(encoded, contexts, every)
+        if not (every and contexts):
+            return answers
+        self._frames += 1
+        steps = torch.tensor([0.0, 0.3, 0.6]) if self._frames <= 2 else torch.zeros(3)
+        shift = 0.01 if self._frames <= 2 else 0.0
+        return [
+            replace(
+                answer,
+                iou=(0.9 - steps - shift * row).to(answer.iou.device),
+                presence=torch.ones_like(answer.presence),
+            )
+            for row, answer in enumerate(answers)
+        ]
 
 
-def write_frames(folder: Path, count: int) -> None:
+@dataclass
+class Cost:
+    """Of one way of doing it, a value per repetition."""
+
+    seconds: list[float]
+    peak: float = 0.0  # GB of device memory
+
+    def over(self, other: "Cost") -> float:
+        """Median of the paired ratios."""
+        return median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
+
+
+def write_frames(folder: Path, count: int, width: int, height: int) -> None:
     """A slowly moving texture."""
-    ground = np.random.default_rng(0).integers(0, 255, (HEIGHT // 6, WIDTH // 6, 3), np.uint8)
-    picture = Image.fromarray(ground).resize((WIDTH, HEIGHT))
+    ground = np.random.default_rng(0).integers(0, 255, (height // 6, width // 6, 3), np.uint8)
+    picture = np.array(Image.fromarray(ground).resize((width, height)))
     for index in range(count):
-        rolled = np.roll(np.array(picture), 2 * index, axis=1)
+        rolled = np.roll(picture, 2 * index, axis=1)
         Image.fromarray(rolled).save(folder / f"{index:05d}.jpg")
 
 
-def prompts_for(objects: int) -> list[Prompt]:
-    masks = np.zeros((objects, HEIGHT, WIDTH), bool)
+def prompts_for(objects: int, frames: Folder) -> list[Prompt]:
+    height, width = frames[0].shape[:2]
+    masks = np.zeros((objects, height, width), bool)
     for index in range(objects):
-        left = 20 + index * (WIDTH - 80) // objects
-        masks[index, 60:200, left : left + 40] = True
+        left = width // 24 + index * (width - width // 6) // objects
+        masks[index, height // 4 : height * 3 // 4, left : left + width // 12] = True
     return [Prompt(0, index + 1, mask, True) for index, mask in enumerate(masks)]
 
 
-def run_package(model: Any, folder: Path, prompts: Sequence[Prompt]) -> None:
-    with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
-        state = model.init_state(str(folder))
-        for prompt in prompts:
-            model.add_new_mask(state, prompt.frame, prompt.object_id, prompt.mask)
-        for _, _, logits in model.propagate_in_video(state):
-            logits.cpu().numpy()
-
-
-def run_separately(model: Any, folder: Path, prompts: Sequence[Prompt]) -> None:
-    """As published scripts do it: a pass per object, the encoder again in each."""
-    for prompt in prompts:
-        run_package(model, folder, [prompt])
-
-
-def run_engine(tracker: Any, folder: Path, prompts: Sequence[Prompt], config: Any) -> None:
+def run_engine(tracker: Any, frames: Folder, prompts: Sequence[Prompt], config: Any) -> None:
     module = memory_tree if isinstance(config, memory_tree.Config) else greedy
-    for _ in module.propagate(tracker, Folder(folder), prompts, config):
+    for _ in module.propagate(tracker, frames, prompts, config):
         pass
 
 
@@ -166,115 +133,132 @@ def clock_of(device: str) -> Callable[[], float]:
     return synchronised
 
 
-def least(clock: Callable[[], float], repetitions: int, *runs: Callable[[], None]) -> list[float]:
-    """Seconds of each run, the least of several; runs take turns, so that load hits all alike."""
-    best = [float("inf")] * len(runs)
-    for _ in range(repetitions):
-        for index, run in enumerate(runs):
+def measured(device: str, repetitions: int, *runs: Callable[[], None]) -> list[Cost]:
+    """Costs of runs that take turns, so that load hits all alike; on CUDA after a warm-up."""
+    clock, costs = clock_of(device), [Cost([]) for _ in runs]
+    for repetition in range(repetitions + (device == "cuda")):
+        for cost, run in zip(costs, runs, strict=True):
             gc.collect()
+            if device == "cuda":
+                torch.cuda.reset_peak_memory_stats()
             start = clock()
             run()
-            best[index] = min(best[index], clock() - start)
-    return best
+            cost.seconds.append(clock() - start)
+            if device == "cuda":
+                cost.peak = torch.cuda.max_memory_allocated() / 1e9
+                if repetition == 0:
+                    cost.seconds.clear()
+    return costs
 
 
-def compare_objects(model: Any, tracker: Any, folder: Path, args: argparse.Namespace) -> None:
-    print(
-        f"{'objects':>8} {'package':>9} {'separately':>11} {'engine':>8} {'ratio':>6} {'gain':>6}"
-    )
+def per_frame(cost: Cost, frames: Folder) -> str:
+    """Median in ms, with the peak memory where it is known."""
+    memory = f" ({cost.peak:.1f} GB)" if cost.peak else ""
+    return f"{1000 * median(cost.seconds) / len(frames):.1f}{memory}"
+
+
+def compare_objects(subject: Subject, frames: Folder, args: argparse.Namespace) -> None:
+    """Greedy against the library: all objects in one session, and a session each."""
+    print("\ngreedy, ms per frame: library, library a pass per object, kit")
+    tracker = subject.tracker(args.rows)
     for count in args.objects:
-        prompts = prompts_for(count)
-        package, apart, engine = least(
-            clock_of(args.device),
+        prompts = prompts_for(count, frames)
+        library, apart, kit = measured(
+            args.device,
             args.repeat,
-            lambda p=prompts: run_package(model, folder, p),
-            lambda p=prompts: run_separately(model, folder, p),
-            lambda p=prompts: run_engine(tracker, folder, p, greedy.Config()),
+            lambda p=prompts: subject.run_library(frames, p),
+            lambda p=prompts: subject.run_library_apart(frames, p),
+            lambda p=prompts: run_engine(tracker, frames, p, greedy.Config()),
         )
-        per = 1000 / args.frames
+        times = "".join(f"{per_frame(cost, frames):>16}" for cost in (library, apart, kit))
         print(
-            f"{count:8} {package * per:9.1f} {apart * per:11.1f} {engine * per:8.1f} "
-            f"{engine / package:6.2f} {apart / engine:6.2f}"
+            f"{count:3} objects{times}    kit/library {kit.over(library):.2f}, "
+            f"a pass per object/kit {apart.over(kit):.2f}"
         )
 
 
-def compare_pathways(tracker: Any, folder: Path, args: argparse.Namespace) -> None:
-    print(f"{'pathways':>8} {'greedy':>9} {'identical':>11} {'ratio':>6} {'apart':>8} {'ratio':>6}")
-    prompts = prompts_for(1)
-    for count in args.pathways:
-        same = memory_tree.Config(pathways=count, uncertainty=0.0)  # never branches
-        apart = memory_tree.Config(pathways=count, uncertainty=1e9)  # branches on every frame
-        plain, certain, uncertain = least(
-            clock_of(args.device),
-            args.repeat,
-            lambda: run_engine(tracker, folder, prompts, greedy.Config()),
-            lambda c=same: run_engine(tracker, folder, prompts, c),
-            lambda c=apart: run_engine(tracker, folder, prompts, c),
-        )
-        per = 1000 / args.frames
-        print(
-            f"{count:8} {plain * per:9.1f} {certain * per:11.1f} {certain / plain:6.2f} "
-            f"{uncertain * per:8.1f} {uncertain / plain:6.2f}"
-        )
+def compare_pathways(subject: Subject, frames: Folder, args: argparse.Namespace) -> None:
+    """The tree against greedy, pathways identical and branching."""
+    print("\ntree, ms per frame (times greedy), by number of pathways: identical, branching")
+    tracker = subject.tracker(args.rows)
+    for count in args.objects:
+        prompts = prompts_for(count, frames)
+
+        def run(config: Any, tracker: Any = tracker, prompts: Any = prompts) -> None:
+            run_engine(tracker, frames, prompts, config)
+
+        runs = [lambda: run(greedy.Config())]
+        for pathways in args.pathways:
+            same = memory_tree.Config(pathways=pathways, uncertainty=SURE)
+            tree = memory_tree.Config(pathways=pathways)
+            runs.append(lambda c=same: run(c))
+            runs.append(lambda c=tree: run(c, Undecided(tracker)))
+        plain, *trees = measured(args.device, args.repeat, *runs)
+        print(f"{count:3} objects, greedy {per_frame(plain, frames)}")
+        for pathways, *pair in zip(args.pathways, trees[::2], trees[1::2], strict=True):
+            cells = (f"{per_frame(c, frames):>10} ({c.over(plain):.2f}x)" for c in pair)
+            print(f"    {pathways} pathways {' '.join(cells)}")
 
 
-def show_stages(tracker: Any, folder: Path, args: argparse.Namespace) -> None:
-    for name, config in (
-        ("greedy", greedy.Config()),
-        ("tree, P = 3, apart", memory_tree.Config(uncertainty=1e9)),
-    ):
-        clock = clock_of(args.device)
-        watch = Stopwatch(tracker, clock)
+def show_stages(subject: Subject, frames: Folder, args: argparse.Namespace) -> None:
+    print("\nwhere the time goes, ms per frame, 3 objects")
+    clock = clock_of(args.device)
+    for name, config in (("greedy", greedy.Config()), ("tree, branching", memory_tree.Config())):
+        watch = Stopwatch(subject.tracker(args.rows), clock)
+        tracker = watch if name == "greedy" else Undecided(watch)
         start = clock()
-        run_engine(watch, folder, prompts_for(3), config)
+        run_engine(tracker, frames, prompts_for(3, frames), config)
         watch.spent["rest"] = clock() - start - sum(watch.spent.values())
-        shares = ", ".join(
-            f"{verb} {1000 * spent / args.frames:.1f}" for verb, spent in watch.spent.items()
-        )
-        print(f"{name}, 3 objects, {watch.rows / args.frames:.1f} rows a frame: {shares}")
+        shares = (f"{verb} {1000 * t / len(frames):.1f}" for verb, t in watch.spent.items())
+        print(f"{name}: {', '.join(shares)}; {watch.rows / len(frames):.1f} rows a frame")
+
+
+PEAKS: dict[str, Callable[[Subject, Folder, list[Prompt]], None]] = {
+    "greedy": lambda s, f, p: run_engine(s.tracker(1), f, p, greedy.Config()),
+    "backward": lambda s, f, p: run_engine(
+        s.tracker(1), f, [replace(p[0], frame=len(f) - 1)], greedy.Config(direction="backward")
+    ),
+    "tree": lambda s, f, p: run_engine(Undecided(s.tracker(1)), f, p, memory_tree.Config()),
+    "library": lambda s, f, p: s.run_library(f, p),
+}
 
 
 def measure_memory(args: argparse.Namespace) -> None:
     """Peak resident memory by length of the video, each in a process of its own."""
-    print(f"{'frames':>8} {'engine MB':>10} {'package MB':>11}")
+    print("peak MB, one object; the tree's pathways never agree")
+    print(f"{'frames':>8}" + "".join(f"{side:>10}" for side in args.sides))
     for count in args.memory:
-        peaks = []
-        for side in ("engine", "package"):
+        print(f"{count:8}", end="", flush=True)
+        for side in args.sides:
             command = [sys.executable, __file__, "--peak", side, "--frames", str(count)]
-            command += ["--size", str(args.size), "--device", args.device]
-            peaks.append(float(subprocess.check_output(command, text=True).split()[-1]))
-        print(f"{count:8} {peaks[0]:10.0f} {peaks[1]:11.0f}")
-
-
-def print_peak(args: argparse.Namespace, folder: Path) -> None:
-    model = build_model("tiny", args.size, args.device)
-    if args.peak == "engine":
-        run_engine(sam2.build(model, sam2.Config()), folder, prompts_for(1), greedy.Config())
-    else:
-        run_package(model, folder, prompts_for(1))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            command += ["--size", str(args.size), "--picture", *map(str, args.picture)]
+            peak = subprocess.check_output(command, text=True).split()[-1]
+            print(f"{float(peak):10.0f}", end="", flush=True)
+        print()
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--trunk", nargs="+", choices=TRUNKS, default=["tiny"])
+    parser.add_argument("--model", nargs="+", choices=NAMES, default=["tiny"])
     parser.add_argument("--objects", nargs="*", type=int, default=[1, 3, 10])
     parser.add_argument("--pathways", nargs="*", type=int, default=[1, 2, 3, 4])
     parser.add_argument("--memory", nargs="*", type=int, default=[], help="lengths of video")
+    parser.add_argument("--sides", nargs="+", choices=PEAKS, default=list(PEAKS))
     parser.add_argument("--frames", type=int, default=24)
-    parser.add_argument("--size", type=int, default=256, help="side of the model's input")
+    parser.add_argument("--picture", nargs=2, type=int, default=[480, 270], help="width height")
+    parser.add_argument("--size", type=int, default=256, help="side of SAM 2's input")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1, help="rows of one call")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--peak", choices=["engine", "package"], help=argparse.SUPPRESS)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--peak", choices=PEAKS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 @contextlib.contextmanager
-def frames_of(count: int) -> Iterator[Path]:
+def frames_of(args: argparse.Namespace) -> Iterator[Folder]:
     with tempfile.TemporaryDirectory() as name:
-        write_frames(Path(name), count)
-        yield Path(name)
+        write_frames(Path(name), args.frames, *args.picture)
+        yield Folder(Path(name))
 
 
 def main() -> None:
@@ -283,17 +267,19 @@ def main() -> None:
     if args.memory:
         measure_memory(args)
         return
-    with frames_of(args.frames) as folder:
+    with frames_of(args) as frames:
         if args.peak:
-            print_peak(args, folder)
+            PEAKS[args.peak](build("tiny", args.size, "cpu"), frames, prompts_for(1, frames))
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
             return
-        for trunk in args.trunk:
-            model = build_model(trunk, args.size, args.device)
-            tracker = sam2.build(model, sam2.Config(rows=args.rows))
-            print(f"\n{trunk} trunk, {args.size} px, ms per frame on {args.device}")
-            compare_objects(model, tracker, folder, args)
-            compare_pathways(tracker, folder, args)
-            show_stages(tracker, folder, args)
+        where = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
+        for name in args.model:
+            subject = build(name, args.size, args.device)
+            print(f"\n{name}, {subject.size} px, {args.rows} rows a call, {where}")
+            compare_objects(subject, frames, args)
+            if args.pathways:
+                compare_pathways(subject, frames, args)
+            show_stages(subject, frames, args)
 
 
 if __name__ == "__main__":

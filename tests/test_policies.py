@@ -12,8 +12,8 @@ from tiny_models import Clip, tiny_sam2, tiny_sam3, with_presence
 
 from kit.core.errors import DataError
 from kit.propagators import dam4sam, greedy, kalman, samurai
-from kit.propagators.choosing import Seen, see
 from kit.propagators.samurai import Motion
+from kit.propagators.seen import Shapes, shapes
 from kit.trackers import sam2, sam3
 from kit.trackers.base import (
     Context,
@@ -81,7 +81,7 @@ class Scene:
     def decode(
         self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
     ) -> list[Hypothesis]:
-        assert every
+        assert every or not contexts
         frame = int(encoded.tokens)
         self.asked.setdefault(frame, []).extend(contexts)
         self.held.append((self._alive(0), self._alive(1)))
@@ -194,7 +194,7 @@ def test_box_iou(other: kalman.Box, expected: float) -> None:
 
 def test_what_is_seen_of_hypotheses() -> None:
     masks = [block(3, 5, 7, 2), NOTHING, block(31, 0, 1, 32)]
-    (seen,) = see([answer(masks, [0.25, 0.75, 0.75], -2.0)])
+    (seen,) = shapes([answer(masks, [0.25, 0.75, 0.75], -2.0)])
     assert seen.areas == (14, 0, 32)
     assert seen.boxes == ((3, 5, 10, 7), None, (31, 0, 32, 32))
     assert (seen.ious, seen.presence, seen.best) == ((0.25, 0.75, 0.75), -2.0, 1)
@@ -223,7 +223,7 @@ def box_at(x: float) -> kalman.Box:
 def moving(frames: int, config: samurai.Config) -> Motion:
     motion = Motion()
     for t in range(frames):
-        seen = Seen((0.9,), 5.0, (64,), (box_at(2.0 * t),))
+        seen = Shapes((0.9,), 5.0, (64,), (box_at(2.0 * t),))
         motion = samurai.step(motion, seen, config)[2]
     return motion
 
@@ -235,7 +235,7 @@ def test_motion_has_a_say_after_the_warm_up() -> None:
         assert motion.stable == frames
         # the surer mask has jumped, the other one is where the object was going
         boxes = (box_at(100), box_at(2.0 * frames), None)
-        seen = Seen((0.85, 0.8, 0.84), 5.0, (64, 64, 0), boxes)
+        seen = Shapes((0.85, 0.8, 0.84), 5.0, (64, 64, 0), boxes)
         index, score, after = samurai.step(motion, seen, config)
         assert index == expected
         assert after.stable == frames + 1
@@ -251,9 +251,9 @@ def test_motion_has_a_say_after_the_warm_up() -> None:
 )
 def test_what_ends_a_track(box: kalman.Box | None, iou: float) -> None:
     config = samurai.Config()
-    _, _, after = samurai.step(moving(20, config), Seen((iou,), 5.0, (64,), (box,)), config)
+    _, _, after = samurai.step(moving(20, config), Shapes((iou,), 5.0, (64,), (box,)), config)
     assert (after.track, after.stable) == (None, 0)
-    seen = Seen((0.1,), 5.0, (64,), (box_at(70),))  # the next mask starts one, however unsure
+    seen = Shapes((0.1,), 5.0, (64,), (box_at(70),))  # the next mask starts one, however unsure
     _, score, again = samurai.step(after, seen, config)
     assert again.track is not None
     assert again.track.box == pytest.approx(box_at(70))
@@ -527,7 +527,9 @@ class Every:
         self.condition, self.remember = tracker.condition, tracker.remember
         self._decode = tracker.decode
 
-    def decode(self, encoded: Encoded, contexts: Sequence[Context]) -> list[Hypothesis]:
+    def decode(
+        self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
+    ) -> list[Hypothesis]:
         return [a.pick(int(a.iou.argmax())) for a in self._decode(encoded, contexts, every=True)]
 
 

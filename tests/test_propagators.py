@@ -1,7 +1,9 @@
 """Ways of propagating: what is recalled, what lives on, and what leaves when."""
 
+import errno
 import gc
 import importlib
+import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +17,7 @@ from kit.core.errors import DataError
 from kit.propagators import greedy, memory_tree, rcms
 from kit.propagators.prompts import by_object
 from kit.propagators.recall import Course, History, Kept, by_rank, closest, forget
+from kit.propagators.shelf import Shelf
 from kit.propagators.stream import EncodedFrames
 from kit.propagators.trail import Node, Trail
 from kit.trackers import sam2, sam3
@@ -382,9 +385,10 @@ def test_modulation_ranks_spatial_memories_and_pointers_apart() -> None:
     assert [r.weight for r in context.spatial] == [1, 1, 1]
 
 
-def node(parent: Node | None) -> Node:
-    empty = torch.zeros(0)
-    return Node(parent, Hypothesis(empty, empty, empty, empty, empty))
+def node(parent: Node | None, number: float = 0.0) -> Node:
+    """A mask of one number."""
+    mask, nothing = torch.full((1, 2, 2), number), torch.zeros(0)
+    return Node(parent, Hypothesis(mask, nothing, torch.ones(1), torch.tensor(5.0), nothing))
 
 
 def test_trail_gives_out_what_all_have_in_common() -> None:
@@ -398,7 +402,7 @@ def test_trail_gives_out_what_all_have_in_common() -> None:
     assert trail.final == 1
     trail.add([node(ends[1]), node(ends[1])])  # the left line dies, two lines of the right one live
     assert trail.final == 3
-    assert [trail.pop() for _ in range(3)] == [root, right, ends[1]]
+    assert [trail.pop() for _ in range(3)] == [root.answer, right.answer, ends[1].answer]
     assert trail.final == 0
     assert ends[1].parent is None
 
@@ -411,7 +415,89 @@ def test_trail_settles_on_one() -> None:
     trail.settle(ends[1])
     assert trail.final == 2
     trail.pop()
-    assert trail.pop() is ends[1]
+    assert trail.pop() is ends[1].answer
+
+
+def test_masks_that_stay_undecided_lie_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.propagators.trail.NEAR", 3)
+    trail, lines = Trail(), [node(None, 0), node(None, 0.5)]
+    masks: list[weakref.ref[torch.Tensor]] = []
+    for number in range(1, 30):
+        trail.add(lines)
+        lines = [node(line, number + place / 2) for place, line in enumerate(lines)]
+        masks += [weakref.ref(line.answer.logits) for line in lines]
+        assert sum(mask() is not None for mask in masks) <= 2 * (3 + 2)
+    trail.settle(lines[1].parent)
+    found = [trail.pop() for _ in range(trail.final)]
+    assert [float(answer.logits[0, 1, 1]) for answer in found] == [t + 0.5 for t in range(29)]
+    assert {float(answer.presence) for answer in found} == {5.0}
+    assert {answer.iou.tolist()[0] for answer in found} == {1.0}
+
+
+def test_places_on_the_shelf_are_used_again() -> None:
+    shelf, answers = Shelf(), [node(None, number).answer for number in (1, 2, 3)]
+    kept, *rest = shelf.put(answers[:2])
+    assert (kept.place, rest[0].place) == (0, 1)
+    rest.clear()
+    (again,) = shelf.put(answers[2:])
+    assert again.place == 1
+    assert [float(item.taken().logits[0, 0, 0]) for item in (kept, again)] == [1, 3]
+    assert torch.equal(kept.taken().logits, answers[0].logits)
+
+
+def test_a_full_disk_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def seek(self, place: int) -> None: ...
+
+        def close(self) -> None: ...
+
+        def write(self, data: bytes) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", Full)
+    shelf = Shelf()
+    put = shelf.put([node(None).answer])
+    with pytest.raises(OSError, match=f"No space left on device: '{tempfile.gettempdir()}'"):
+        put[0].taken()
+
+
+def test_a_tree_that_never_agrees_holds_few_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pathways part on frame 2; from then on each prefers its own child."""
+    length, masks = 40, []
+    for_output = Hypothesis.for_output
+
+    class Torn(Script):
+        most = 0
+
+        def decode(
+            self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
+        ) -> list[Hypothesis]:
+            self.most = max(self.most, sum(mask() is not None for mask in masks))
+            return super().decode(encoded, contexts, every)
+
+    def noted(answer: Hypothesis) -> Hypothesis:
+        masks.append(weakref.ref((copy := for_output(answer)).logits))
+        return copy
+
+    monkeypatch.setattr(Hypothesis, "for_output", noted)
+    undecided = dict.fromkeys(range(3, length), (0.8, 0.8, 0.8))
+    told = {}
+    for near in (4, 1000):
+        monkeypatch.setattr("kit.propagators.trail.NEAR", near)
+        script = Torn(ious=undecided, presence=dict.fromkeys(range(1, length), 1.0))
+        frames = Frames(length)
+        results = memory_tree.propagate(script, frames, [prompt(0)], memory_tree.Config())
+        early = [next(results), next(results)]
+        assert sum(frames.reads) == length  # frame 2 has to wait for the end
+        told[near] = (script.most, [*early, *results])
+        assert [len(script.asked[t]) for t in range(2, length)] == [1, *[3] * (length - 3)]
+        masks.clear()
+    assert told[4][0] <= 3 * (4 + 2) < 3 * (length - 4) <= told[1000][0]
+    for one, other in zip(told[4][1], told[1000][1], strict=True):
+        np.testing.assert_array_equal(one.logits, other.logits)
+        assert (one.presence, one.iou) == (other.presence, other.iou)
+    marks = [int(result.logits[0, 0, 0]) for result in told[4][1]]
+    assert marks == [10 * t for t in range(length)]  # the first of three, all the way
 
 
 def test_identical_pathways_are_decoded_once_and_leave_at_once() -> None:
@@ -419,7 +505,7 @@ def test_identical_pathways_are_decoded_once_and_leave_at_once() -> None:
     results = memory_tree.propagate(script, frames, [prompt(0)], memory_tree.Config())
     for _ in range(6):
         next(results)
-    assert sum(frames.reads) <= 7  # the sixth result, and one frame read ahead
+    assert sum(frames.reads) <= 8  # the sixth result, one on its way, one frame read ahead
     list(results)
     assert all(len(script.asked[t]) == 1 for t in range(1, 12))
 

@@ -8,16 +8,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
-from tiny_models import Clip, tiny_sam2, tiny_sam2_hf, tiny_sam3, with_presence
+from tiny_models import (
+    Clip,
+    tiny_sam2,
+    tiny_sam2_hf,
+    tiny_sam3,
+    with_presence,
+    write_tiny_sam3,
+)
 from transformers import Sam2VideoVideoProcessor, Sam3TrackerVideoProcessor
 from transformers.models.sam3.image_processing_sam3 import Sam3ImageProcessor
 
 from kit.core.errors import ConfigError, DataError
 from kit.propagators import greedy
-from kit.trackers import sam2, sam3
-from kit.trackers.attention import batches, weighted_keys
+from kit.trackers import rows, sam2, sam3
+from kit.trackers.attention import weighted_keys
 from kit.trackers.base import Context, Memory, Prompt, Recall, Tracker
+from kit.trackers.rows import batches
 from kit.trackers.square import square_mask
 
 LENGTH = 19  # longer than pointers reach back (16)
@@ -266,7 +275,8 @@ def test_bfloat16_autocast_keeps_results_in_float32(
 
     tracker = module.build(models[name], module.Config(rows=4))
     exact = tracker.decode(tracker.encode(CLIP[2]), contexts_of(tracker))
-    monkeypatch.setattr(module, "running", autocast)
+    for place in (module, rows):
+        monkeypatch.setattr(place, "running", autocast)
     contexts, encoded = contexts_of(tracker), tracker.encode(CLIP[2])
     for every in (False, True):
         answers = tracker.decode(encoded, contexts, every)
@@ -287,20 +297,42 @@ def test_batches_group_rows_of_equal_length() -> None:
         recall = (Recall(memory, 0),)
         return Context(recall * spatial, recall * pointers, 15)
 
-    rows = [context(1, 1), context(2, 1), context(1, 1), context(1, 2), context(1, 1)]
-    assert list(batches(rows, 2)) == [[0, 2], [4], [1], [3]]
-    assert list(batches(rows, 1)) == [[0], [2], [4], [1], [3]]
+    five = [context(1, 1), context(2, 1), context(1, 1), context(1, 2), context(1, 1)]
+    assert list(batches(five, 2)) == [[0, 2], [4], [1], [3]]
+    assert list(batches(five, 1)) == [[0], [2], [4], [1], [3]]
     assert list(batches([], 4)) == []
 
 
-def test_sam3_takes_the_pass_of_a_shared_trunk(models: dict[str, Any]) -> None:
-    tracker = sam3.build(models["sam3"], sam3.Config())
+def test_sam3s_detector_and_tracker_share_one_trunk_pass(tmp_path: Path) -> None:
+    """Both halves of one checkpoint work from one pass as they do from a pass each."""
+    write_tiny_sam3(tmp_path)
+    detector = transformers.Sam3Model.from_pretrained(tmp_path).eval()
+    model = transformers.Sam3TrackerVideoModel.from_pretrained(tmp_path)
+    tracker = sam3.build(model, sam3.Config())
+    passes = []
+    for half in (detector, model):
+        half.vision_encoder.backbone.register_forward_hook(lambda *_: passes.append(1))
+    words = torch.tensor([[62, 5, 63] + [0] * 29])
+    asked = {
+        "input_ids": words,
+        "attention_mask": (words > 0).long(),
+        "input_boxes": torch.tensor([[[0.4, 0.4, 0.3, 0.3]]]),
+        "input_boxes_labels": torch.ones(1, 1, dtype=torch.int64),
+    }
     with torch.inference_mode():
-        hidden = models["sam3"].vision_encoder.backbone(tracker.pixels(CLIP[3])).last_hidden_state
-    shared, own = tracker.encode_trunk(hidden), tracker.encode(CLIP[3])
+        vision = detector.get_vision_features(tracker.pixels(CLIP[3]))
+        shared = tracker.encode_trunk(vision.last_hidden_state)
+        found = detector(vision_embeds=vision, **asked)
+        assert len(passes) == 1
+        own = tracker.encode(CLIP[3])
+        alone = detector(pixel_values=tracker.pixels(CLIP[3]), **asked)
+        assert len(passes) == 3
     for a, b in ((shared.tokens, own.tokens), (shared.position, own.position)):
         assert torch.equal(a, b)
     assert all(torch.equal(a, b) for a, b in zip(shared.fine, own.fine, strict=True))
+    for name in ("pred_logits", "pred_boxes", "pred_masks", "presence_logits"):
+        assert torch.equal(getattr(found, name), getattr(alone, name)), name
+    assert found.pred_masks.std() > 0
 
 
 def test_single_mask_pointer_changes_the_pointer_of_prompts_alone(models: dict[str, Any]) -> None:

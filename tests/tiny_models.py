@@ -1,6 +1,7 @@
 """Tiny random models and a moving clip for tests of logic; no weights, no accuracy."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,8 @@ def _decoder_and_memory(size: int, patch: int, grid: int) -> dict[str, Any]:
     }
 
 
-def tiny_sam3(**changes: Any) -> Any:
-    """A `Sam3TrackerVideoModel` at 112 px."""
-    vision = {
+def _sam3_vision() -> dict[str, Any]:
+    return {
         "model_type": "sam3_vision_model",
         "fpn_hidden_size": 128,
         "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
@@ -91,9 +91,36 @@ def tiny_sam3(**changes: Any) -> Any:
             "window_size": 4,
         },
     }
+
+
+def tiny_sam3(**changes: Any) -> Any:
+    """A `Sam3TrackerVideoModel` at 112 px."""
     parts = _decoder_and_memory(112, 14, 8) | changes
-    config = transformers.Sam3TrackerVideoConfig(vision_config=vision, **parts)
+    config = transformers.Sam3TrackerVideoConfig(vision_config=_sam3_vision(), **parts)
     return randomised(lambda: transformers.Sam3TrackerVideoModel(config))
+
+
+def write_tiny_sam3(folder: Path) -> None:
+    """A checkpoint laid out as `facebook/sam3`: detector and tracker with one trunk, 112 px."""
+    block = {
+        "hidden_size": 128, "intermediate_size": 64, "num_attention_heads": 4, "num_layers": 1,
+    }  # fmt: skip
+    text = {
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 64,
+        "num_attention_heads": 2, "projection_dim": 128, "max_position_embeddings": 32,
+        "bos_token_id": 62, "eos_token_id": 63,
+    }  # fmt: skip
+    detector = {
+        "vision_config": _sam3_vision(),
+        "text_config": text,
+        "geometry_encoder_config": block,
+        "detr_encoder_config": block,
+        "detr_decoder_config": {**block, "num_queries": 8},
+        "mask_decoder_config": {"hidden_size": 128, "num_attention_heads": 4},
+    }
+    tracker = {"vision_config": _sam3_vision(), **_decoder_and_memory(112, 14, 8)}
+    config = transformers.Sam3VideoConfig(detector_config=detector, tracker_config=tracker)
+    randomised(lambda: transformers.Sam3VideoModel(config)).save_pretrained(folder)
 
 
 def tiny_sam2_hf() -> Any:

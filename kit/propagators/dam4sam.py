@@ -45,9 +45,10 @@ import numpy as np
 
 from kit.core.masks import Mask
 from kit.core.types import FrameSource
-from kit.propagators.choosing import Choice, Seen, follow
+from kit.propagators.objects import Choice, Way, follow
 from kit.propagators.prompts import Prompted
 from kit.propagators.recall import Course, by_distance, closest, forget
+from kit.propagators.seen import Shapes, shapes
 from kit.propagators.stream import emit
 from kit.trackers.base import (
     Context,
@@ -77,6 +78,7 @@ class Config:
     max_ratio: float = 0.7  # theta_anc: ... and the ratio of the boxes is no higher
     gap: int = 5  # ... and the last one is more than so many frames back
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames
+    redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's
 
 
 def propagate(
@@ -86,8 +88,8 @@ def propagate(
 
     Arguments, results and errors are those of `greedy.propagate`, forward.
     """
-    answers = follow(tracker, frames, prompts, lambda prompted: _Object(prompted, config))
-    yield from emit(answers, prompts)
+    way = Way(lambda own: _Object(own, config), shapes, True, config.redecode_anchors)
+    yield from emit(follow(tracker, frames, prompts, way), prompts)
 
 
 def recent(frames: Iterable[int], stride: int, most: int) -> list[int]:
@@ -143,9 +145,7 @@ class _Object:
 
     def context(self, frame: int, course: Course) -> Context:
         """The DRM, then the RAM; pointers of both and of all frames that showed the object."""
-        prompts = self.prompted.memories
-        if self._config.anchors == "past":
-            prompts = {a: memory for a, memory in prompts.items() if a <= frame}
+        prompts = self.prompted.acting(frame, self._config.anchors)
         settled = [f for f in self._held if f < frame - 1]
         settled = settled[-self._config.distractors :]
         chosen = [*closest(prompts, frame, course.span.anchors, keep_first=True), *settled]
@@ -160,7 +160,7 @@ class _Object:
         timed = by_distance(anchors, pointers, frame, course, chosen)
         return Context(tuple(spatial), timed.pointers, course.horizon)
 
-    def choose(self, frame: int, answer: Hypothesis, seen: Seen) -> Choice:
+    def choose(self, frame: int, answer: Hypothesis, seen: Shapes) -> Choice:
         """The mask of highest predicted IoU; the others tell whether it has doubles."""
         index = seen.best
         self._sizes.append(seen.areas[index])
@@ -168,7 +168,7 @@ class _Object:
         return Choice(index, seen.areas[index] > 0, held)
 
     def remember(
-        self, frame: int, memory: Memory, seen: Seen, choice: Choice, course: Course
+        self, frame: int, memory: Memory, seen: Shapes, choice: Choice, course: Course
     ) -> None:
         """Take in a tracked frame if it shows the object, forget what is out of reach."""
         if choice.held:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from kit.core.types import FrameSource
-from kit.propagators.prompts import Prompted, by_object, condition
+from kit.propagators.objects import Answers, Choice, Way, blind, follow
+from kit.propagators.prompts import Prompted, by_object
 from kit.propagators.recall import (
     Course,
     History,
@@ -21,10 +22,11 @@ from kit.propagators.recall import (
     closest,
     forget,
 )
-from kit.propagators.stream import EncodedFrames, Reversed, emit
+from kit.propagators.seen import Scores, scores
+from kit.propagators.shelf import Shelf, Shelved
+from kit.propagators.stream import Reversed, emit
 from kit.trackers.base import (
     Context,
-    Encoded,
     FrameResult,
     Hypothesis,
     Memory,
@@ -54,8 +56,8 @@ def propagate(
 
     Forward goes from an object's first prompt to the end of the video, backward from its last one
     to the beginning; both is forward, but on frames that are nearer to the next prompt than to the
-    one before it is backward from there. What runs backward keeps its low-resolution masks in host
-    memory (0.25 MB a frame and object at 1024 pixels) till all are known.
+    one before it is backward from there, and so encodes every frame twice. Masks of what runs
+    backward lie on disk till all are known (see `Shelf`).
 
     Args:
         tracker: Any tracker.
@@ -74,65 +76,46 @@ def propagate(
     yield from emit(way(tracker, frames, prompts, config), prompts)
 
 
-def follow(
-    tracker: Tracker,
-    frames: FrameSource,
-    prompts: Sequence[Prompt],
-    make: "Callable[[Prompted], Object]",
-) -> Iterator[tuple[int, dict[int, Hypothesis]]]:
-    """Answers by object id, frame by frame; what an object recalls is its own business.
-
-    Args:
-        tracker: Any tracker.
-        frames: The video.
-        prompts: In any order; at least one.
-        make: Makes an object of its prompts.
-    """
-    source = EncodedFrames(tracker, frames)
-    prompted = condition(tracker, source, prompts, len(frames))
-    objects = {id_: make(own) for id_, own in prompted.items()}
-    course = Course(len(frames), tracker.span)
-    for frame, encoded in source.walk(range(min(p.frame for p in prompts), len(frames))):
-        started = {id_: item for id_, item in objects.items() if item.first <= frame}
-        answers = _step(tracker, frame, encoded, list(started.values()), course)
-        yield frame, dict(zip(started, answers, strict=True))
-
-
 def _forward(
     tracker: Tracker, frames: FrameSource, prompts: Sequence[Prompt], config: Config
-) -> Iterator[tuple[int, dict[int, Hypothesis]]]:
+) -> Iterator[tuple[int, Answers]]:
     """From each object's first prompt on."""
-    return follow(tracker, frames, prompts, lambda prompted: Object(prompted, config))
+    see: Callable[[Sequence[Hypothesis]], Sequence[Scores | None]]
+    see = blind if config.min_effective_iou is None else scores
+    way = Way(lambda own: _Object(own, config), see, redecode_anchors=config.redecode_anchors)
+    return follow(tracker, frames, prompts, way)
 
 
 def _backward(
     tracker: Tracker, frames: FrameSource, prompts: Sequence[Prompt], config: Config
-) -> Iterator[tuple[int, dict[int, Hypothesis]]]:
-    """Forward through the reversed video, told in the order of the video."""
-    last = len(frames) - 1
+) -> Iterator[tuple[int, Answers]]:
+    """From each object's last prompt to the beginning, told in the order of the video."""
+    for frame, answers in reversed(_turned(tracker, frames, prompts, config).items()):
+        yield frame, {id_: shelved.taken() for id_, shelved in answers.items()}
+
+
+def _turned(
+    tracker: Tracker, frames: FrameSource, prompts: Sequence[Prompt], config: Config
+) -> dict[int, dict[int, Shelved]]:
+    """Answers of the way forward through the reversed video, by frame of the video, descending."""
+    last, shelf = len(frames) - 1, Shelf()
     mirrored = [replace(prompt, frame=last - prompt.frame) for prompt in prompts]
-    found = [
-        (last - frame, {id_: answer.for_output() for id_, answer in answers.items()})
+    return {
+        last - frame: dict(zip(answers, shelf.put(list(answers.values())), strict=True))
         for frame, answers in _forward(tracker, Reversed(frames), mirrored, config)
-    ]
-    return reversed(found)
+    }
 
 
 def _both(
     tracker: Tracker, frames: FrameSource, prompts: Sequence[Prompt], config: Config
-) -> Iterator[tuple[int, dict[int, Hypothesis]]]:
+) -> Iterator[tuple[int, Answers]]:
     """Forward, and backward where the next prompt is the nearer one."""
     plan = by_object(prompts, len(frames))
-    behind = dict(_backward(tracker, frames, prompts, config))
-    for frame, ahead in _forward(tracker, frames, prompts, config):
+    behind = _turned(tracker, frames, prompts, config)
+    for frame, answers in _forward(tracker, frames, prompts, config):
         back = behind.pop(frame, {})
-        yield (
-            frame,
-            {
-                id_: back[id_] if _next_is_nearer(frame, plan[id_]) else answer
-                for id_, answer in ahead.items()
-            },
-        )
+        near = {i: back[i].taken() for i in answers if _next_is_nearer(frame, plan[i])}
+        yield frame, answers | near
 
 
 _DIRECTIONS = {"forward": _forward, "backward": _backward, "both": _both}
@@ -144,7 +127,7 @@ def _next_is_nearer(frame: int, prompted: Iterable[int]) -> bool:
     return after - frame < frame - before
 
 
-class Object:
+class _Object:
     """One object under way.
 
     Invariant: its anchors are complete before its first frame is tracked; of the tracked frames it
@@ -152,26 +135,14 @@ class Object:
     """
 
     def __init__(self, prompted: Prompted, config: Config) -> None:
-        self.first = prompted.first
-        self._prompted = prompted
+        self.prompted = prompted
         self._config = config
         self._tracked: dict[int, Memory] = {}  # recalled by distance
         self._history = History()  # recalled by rank, under memory selection
 
-    def is_prompted(self, frame: int) -> bool:
-        """Whether the object has a mask of its own in a frame."""
-        return frame in self._prompted.prompts
-
-    def needs_decoding(self, frame: int) -> bool:
-        """Whether the decoder has to answer; the user's own mask always stands."""
-        prompt = self._prompted.prompts.get(frame)
-        return prompt is None or (self._config.redecode_anchors and not prompt.given)
-
     def context(self, frame: int, course: Course) -> Context:
         """What the object recalls in a frame."""
-        anchors = self._prompted.memories
-        if self._config.anchors == "past":
-            anchors = {a: memory for a, memory in anchors.items() if a <= frame}
+        anchors = self.prompted.acting(frame, self._config.anchors)
         chosen = closest(anchors, frame, course.span.anchors, self._config.keep_first_prompt)
         if self._config.min_effective_iou is None:
             return by_distance(anchors, self._tracked, frame, course, chosen)
@@ -183,17 +154,24 @@ class Object:
         self._tracked = {f: m for f, m in self._tracked.items() if abs(frame - f) > near}
         trusted = tuple(k for k in self._history.trusted if abs(frame - k.frame) > near)
         self._history = History(trusted)
-        return self._prompted.answers.pop(frame)
+        return self.prompted.answers.pop(frame)
 
-    def remember(self, frame: int, memory: Memory, answer: Hypothesis, course: Course) -> None:
-        """Take in a tracked frame, forget what is out of reach."""
+    def choose(self, frame: int, answer: Hypothesis, seen: Scores | None) -> Choice:
+        """The only hypothesis; under memory selection its scores say whether it is recalled."""
         least = self._config.min_effective_iou
-        if least is None:
+        if seen is None or least is None:
+            return Choice()
+        return Choice(trusted=effective_iou(seen.presence, seen.ious[0]) > least)
+
+    def remember(
+        self, frame: int, memory: Memory, seen: Scores | None, choice: Choice, course: Course
+    ) -> None:
+        """Take in a tracked frame, forget what is out of reach."""
+        if seen is None:
             self._tracked = forget({**self._tracked, frame: memory}, frame, course)
-            return
-        presence, iou = float(answer.presence), float(answer.iou)
-        passed = effective_iou(presence, iou) > least
-        self._history = self._history.then(Kept(frame, memory, presence), passed, course)
+        else:
+            kept = Kept(frame, memory, seen.presence)
+            self._history = self._history.then(kept, choice.trusted, course)
 
 
 def effective_iou(presence: float, iou: float) -> float:
@@ -207,18 +185,3 @@ def effective_iou(presence: float, iou: float) -> float:
         In [-1, 1]; negative where the object is thought absent.
     """
     return math.tanh(presence / 2) * iou  # 2 sigmoid(x) - 1 = tanh(x / 2)
-
-
-def _step(
-    tracker: Tracker, frame: int, encoded: Encoded, objects: Sequence[Object], course: Course
-) -> list[Hypothesis]:
-    """Answers of all objects in one frame; what was tracked is remembered."""
-    decoding = [item for item in objects if item.needs_decoding(frame)]
-    contexts = [item.context(frame, course) for item in decoding]
-    decoded = dict(zip(decoding, tracker.decode(encoded, contexts), strict=True))
-    answers = {o: o.pass_prompt(frame) for o in objects if o.is_prompted(frame)} | decoded
-    tracked = [item for item in decoding if not item.is_prompted(frame)]
-    memories = tracker.remember(encoded, [decoded[item] for item in tracked])
-    for item, memory in zip(tracked, memories, strict=True):
-        item.remember(frame, memory, decoded[item], course)
-    return [answers[item] for item in objects]

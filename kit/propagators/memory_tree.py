@@ -14,17 +14,20 @@ too unless `anchors` is "past"; and a frame that recalls nothing but anchors is 
 first tracked frame is upstream: best mask, keys unweighted, its IoU not scored.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
 import torch
 
 from kit.core.types import FrameSource
+from kit.propagators.objects import Answers
 from kit.propagators.prompts import Prompted, condition
 from kit.propagators.recall import Course, History, Kept, by_rank, closest
-from kit.propagators.stream import EncodedFrames, Outbox
+from kit.propagators.seen import Scores, scores
+from kit.propagators.stream import EncodedFrames, emit
 from kit.propagators.trail import Node, Trail
 from kit.trackers.base import Context, Encoded, FrameResult, Hypothesis, Prompt, Recall, Tracker
 
@@ -47,6 +50,7 @@ class Config:
     oldest_pointer: bool = False  # use it too; the published code stops one short
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames
     keep_first_prompt: bool = False  # the first mask always is among the anchors attended to
+    redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,36 @@ class _Pathway:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """A context that is decoded once, for all pathways that share it."""
+    """A context that is decoded once, for all pathways that share it.
+
+    Attributes:
+        context: What is attended to.
+        pathways: Their numbers.
+        every: All three masks are candidates; else the best alone.
+    """
 
     context: Context
     pathways: list[int]
+    every: bool
+
+
+@dataclass(frozen=True)
+class _Child:
+    """A pick; equal ones are one pathway.
+
+    Attributes:
+        parent: The pathway it continues.
+        row: Where its mask was decoded.
+        mask: Number of the mask.
+        score: Accumulated log IoU.
+        source: What its memory is made of; children with the same source share it.
+    """
+
+    parent: _Pathway
+    row: _Row
+    mask: int
+    score: float
+    source: tuple[_Row, int]
 
 
 def propagate(
@@ -101,48 +131,65 @@ def propagate(
     Raises:
         DataError: Prompts that cannot be used; see `by_object`.
     """
+    yield from emit(_final(tracker, frames, prompts, config), prompts)
+
+
+def _final(
+    tracker: Tracker, frames: FrameSource, prompts: Sequence[Prompt], config: Config
+) -> Iterator[tuple[int, Answers]]:
+    """Answers of each frame, when those of all objects are final."""
     source = EncodedFrames(tracker, frames)
     prompted = condition(tracker, source, prompts, len(frames))
     course = Course(len(frames), tracker.span)
     trees = {id_: Tree(own, course, config) for id_, own in prompted.items()}
-    height, width = prompts[0].mask.shape
     start = min(prompt.frame for prompt in prompts)
-    emitted = start
+    told = start
     for frame, encoded in source.walk(range(start, len(frames))):
-        step(tracker, frame, encoded, [t for t in trees.values() if t.first <= frame])
+        step(tracker, frame, encoded, [t for t in trees.values() if t.prompted.first <= frame])
         if frame == len(frames) - 1:
             for tree in trees.values():
                 tree.finish()
-        while all(tree.is_final(emitted) for tree in trees.values()) and emitted <= frame:
-            ready = {id_: t.trail.pop() for id_, t in trees.items() if t.first <= emitted}
-            answers = [node.answer for node in ready.values()]
-            device = encoded.tokens.device
-            yield Outbox(emitted, ready, answers, (height, width), device).open()
-            emitted += 1
+        while told <= frame and all(tree.is_final(told) for tree in trees.values()):
+            started = {i: t for i, t in trees.items() if t.prompted.first <= told}
+            yield told, {id_: tree.trail.pop() for id_, tree in started.items()}
+            told += 1
 
 
 def step(tracker: Tracker, frame: int, encoded: Encoded, trees: Sequence["Tree"]) -> None:
-    """Take all objects one frame further, their rows together."""
-    for tree in trees:
-        if frame in tree.prompted.prompts:
-            tree.collapse(frame)
+    """Take all objects one frame further; their rows together, and their memories."""
     going = [tree for tree in trees if frame not in tree.prompted.prompts]
-    plain = [tree for tree in going if not tree.branches]
-    tracked = [tree for tree in going if tree.branches]
-    for group, every in ((plain, False), (tracked, True)):
-        rows = [tree.rows(frame) for tree in group]
-        answers = tracker.decode(encoded, [row.context for own in rows for row in own], every)
-        numbers = iter(_on_host(answers))
-        found = iter(answers)
-        for tree, own in zip(group, rows, strict=True):
-            tree.grow(
-                frame,
-                encoded,
-                tracker,
-                own,
-                [next(found) for _ in own],
-                [next(numbers) for _ in own],
-            )
+    _collapse(tracker, frame, encoded, [tree for tree in trees if tree not in going])
+    rows = {tree: tree.rows(frame) for tree in going}
+    answers = _decode(tracker, encoded, [row for own in rows.values() for row in own])
+    seen = dict(zip(answers, scores(list(answers.values())), strict=True))
+    children = {tree: tree.children(own, seen) for tree, own in rows.items()}
+    sources = list(dict.fromkeys(child.source for own in children.values() for child in own))
+    masks = [answers[row].pick(mask) for row, mask in sources]
+    memories = {
+        source: Kept(frame, memory, seen[source[0]].presence)
+        for source, memory in zip(sources, tracker.remember(encoded, masks), strict=True)
+    }
+    for tree, own in children.items():
+        tree.grow(own, answers, seen, memories)
+
+
+def _collapse(tracker: Tracker, frame: int, encoded: Encoded, trees: Sequence["Tree"]) -> None:
+    """Let trees pass a prompt; what is shown of an anchor may be the decoder's mask."""
+    anchored = [tree for tree in trees if tree.redecodes(frame)]
+    contexts = [tree.best_row(frame).context for tree in anchored]
+    decoded = dict(zip(anchored, tracker.decode(encoded, contexts), strict=True))
+    for tree in trees:
+        tree.collapse(frame, decoded.get(tree))
+
+
+def _decode(tracker: Tracker, encoded: Encoded, rows: Sequence[_Row]) -> dict[_Row, Hypothesis]:
+    """Answers of rows; those that want every mask and those that do not are calls apart."""
+    found: dict[_Row, Hypothesis] = {}
+    for every in (False, True):
+        own = [row for row in rows if row.every == every]
+        answers = tracker.decode(encoded, [row.context for row in own], every)
+        found |= zip(own, answers, strict=True)
+    return found
 
 
 def choose(
@@ -208,13 +255,17 @@ def modulated(context: Context, recalled: Sequence[Kept], config: Config) -> Con
         # the scores: rounded where no tracked score (float32) is among them.
         alone = all(id(recall.memory) not in score for recall in recalls)
         dtype = torch.bfloat16 if alone else torch.float32
-        weights = torch.linspace(
-            config.lowest_weight, config.highest_weight, len(scores), dtype=dtype
-        ).tolist()
+        weights = ramp(config.lowest_weight, config.highest_weight, len(scores), dtype)
         weight_of = dict(zip(ranks, weights, strict=True))
         return tuple(replace(recall, weight=weight_of[i]) for i, recall in enumerate(recalls))
 
     return replace(context, spatial=weighted(context.spatial), pointers=weighted(context.pointers))
+
+
+@cache
+def ramp(lowest: float, highest: float, count: int, dtype: torch.dtype) -> tuple[float, ...]:
+    """Even steps from the lowest to the highest, with the last bits that torch gives them."""
+    return tuple(torch.linspace(lowest, highest, count, dtype=dtype).tolist())
 
 
 class Tree:
@@ -226,29 +277,33 @@ class Tree:
 
     def __init__(self, prompted: Prompted, course: Course, config: Config) -> None:
         self.prompted = prompted
-        self.first = prompted.first
         self.trail = Trail()
         self._course = course
         self._config = config
         self._pathways: list[_Pathway] = []
 
-    @property
-    def branches(self) -> bool:
-        """Whether the next frame recalls more than anchors, and so is scored and branches."""
-        return bool(self._pathways[0].history.recalled)
-
     def is_final(self, frame: int) -> bool:
         """Whether the object's mask in a frame can no longer change, or it has not started."""
-        return frame < self.first or self.trail.final > 0
+        return frame < self.prompted.first or self.trail.final > 0
 
     def finish(self) -> None:
         """Settle on the pathway of highest score; no frame follows."""
         self.trail.settle(self._pathways[0].node)
 
-    def collapse(self, frame: int) -> None:
-        """All pathways become the best one, continued by the prompt of a frame."""
-        answer = self.prompted.answers.pop(frame)
-        best = max(self._pathways, key=lambda p: p.score) if self._pathways else None
+    def redecodes(self, frame: int) -> bool:
+        """Whether the decoder's mask is shown on a prompted frame, and not the prompt's."""
+        wanted = self._config.redecode_anchors and not self.prompted.prompts[frame].given
+        return wanted and bool(self._pathways)
+
+    def collapse(self, frame: int, shown: Hypothesis | None = None) -> None:
+        """All pathways become the best one, continued by the prompt of a frame.
+
+        Args:
+            frame: The present frame.
+            shown: The answer that is given instead of the prompt's.
+        """
+        answer = self.prompted.answers.pop(frame) if shown is None else shown
+        best = self._best if self._pathways else None
         if best is not None:
             self.trail.settle(best.node)
         node = Node(best.node if best else None, answer.for_output())
@@ -259,9 +314,7 @@ class Tree:
 
     def rows(self, frame: int) -> list[_Row]:
         """Contexts of all pathways, equal ones once."""
-        anchors = self.prompted.memories
-        if self._config.anchors == "past":
-            anchors = {a: memory for a, memory in anchors.items() if a <= frame}
+        anchors = self.prompted.acting(frame, self._config.anchors)
         chosen = closest(anchors, frame, self._course.span.anchors, self._config.keep_first_prompt)
         rows: dict[tuple[int, ...], _Row] = {}
         for index, pathway in enumerate(self._pathways):
@@ -273,63 +326,61 @@ class Tree:
                 )
                 if recalled:
                     context = modulated(context, recalled, self._config)
-                rows[key] = _Row(context, [])
+                rows[key] = _Row(context, [], every=bool(recalled))
             rows[key].pathways.append(index)
         return list(rows.values())
 
-    def grow(
-        self,
-        frame: int,
-        encoded: Encoded,
-        tracker: Tracker,
-        rows: Sequence[_Row],
-        answers: Sequence[Hypothesis],
-        numbers: Sequence[tuple[list[float], float]],
-    ) -> None:
-        """Choose among the candidates of all pathways and continue the chosen ones.
+    def best_row(self, frame: int) -> _Row:
+        """The context of the pathway of highest score."""
+        best = self._pathways.index(self._best)
+        return next(row for row in self.rows(frame) if best in row.pathways)
+
+    def children(self, rows: Sequence[_Row], seen: Mapping[_Row, Scores]) -> list[_Child]:
+        """The P candidates that live on.
 
         Args:
-            frame: The present frame.
-            encoded: Its features.
-            tracker: Makes the memories.
             rows: From `rows`.
-            answers: Of each row.
-            numbers: Of each row the K predicted IoUs and the object score logit.
+            seen: What the answers say.
         """
-        row_of = {index: r for r, row in enumerate(rows) for index in row.pathways}
-        picks = self._picks([numbers[row_of[index]] for index in range(len(self._pathways))])
-        children: dict[tuple[int, int, int], _Pathway] = {}
-        memories: dict[tuple[int, int], Kept] = {}
-        grown = []
-        for pick in picks:
-            parent, row = self._pathways[pick.parent], row_of[pick.parent]
-            ious, presence = numbers[row]
-            answer = answers[row].pick(pick.mask)
-            same = (row, pick.mask if presence > 0 else 0)  # absent: all masks are alike
-            if same not in memories:
-                memory = tracker.remember(encoded, [answer])[0]
-                memories[same] = Kept(frame, memory, presence)
-            child = (id(parent), row, pick.mask)
-            if child not in children:
-                passed = ious[pick.mask] > self._config.min_iou
-                passed = passed and presence > self._config.min_presence
-                history = parent.history.then(memories[same], passed, self._course)
-                node = Node(parent.node, answer.for_output())
-                children[child] = _Pathway(node, history, pick.score)
-            grown.append(children[child])
-        self._pathways = grown
-        self.trail.add([pathway.node for pathway in grown])
+        row_of = {index: row for row in rows for index in row.pathways}
+        told = [seen[row_of[index]] for index in range(len(self._pathways))]
+        before = [pathway.score for pathway in self._pathways]
+        if rows[0].every:
+            picks = choose(before, [s.ious for s in told], [s.presence for s in told], self._config)
+        else:  # nothing but anchors was recalled: not scored, no branches
+            picks = [Pick(parent, 0, score) for parent, score in enumerate(before)]
+        return [self._child(pick, row_of[pick.parent], told[pick.parent]) for pick in picks]
 
-    def _picks(self, numbers: Sequence[tuple[list[float], float]]) -> list[Pick]:
-        scores = [pathway.score for pathway in self._pathways]
-        if not self.branches:
-            return [Pick(parent, 0, score) for parent, score in enumerate(scores)]
-        return choose(scores, [n[0] for n in numbers], [n[1] for n in numbers], self._config)
+    def grow(
+        self,
+        children: Sequence[_Child],
+        answers: Mapping[_Row, Hypothesis],
+        told: Mapping[_Row, Scores],
+        memories: Mapping[tuple[_Row, int], Kept],
+    ) -> None:
+        """Continue pathways; identical ones stay one object.
 
+        Args:
+            children: From `children`.
+            answers: Of each row.
+            told: What they say.
+            memories: By `_Child.source`.
+        """
+        grown = {}
+        for child in dict.fromkeys(children):
+            seen = told[child.row]
+            passed = seen.ious[child.mask] > self._config.min_iou
+            passed = passed and seen.presence > self._config.min_presence
+            history = child.parent.history.then(memories[child.source], passed, self._course)
+            node = Node(child.parent.node, answers[child.row].pick(child.mask).for_output())
+            grown[child] = _Pathway(node, history, child.score)
+        self._pathways = [grown[child] for child in children]
+        self.trail.add([pathway.node for pathway in self._pathways])
 
-def _on_host(answers: Sequence[Hypothesis]) -> list[tuple[list[float], float]]:
-    """IoUs and presence of each answer, in one transfer."""
-    if not answers:
-        return []
-    table = torch.stack([torch.cat([a.iou, a.presence[None]]) for a in answers]).tolist()
-    return [(row[:-1], row[-1]) for row in table]
+    @property
+    def _best(self) -> _Pathway:
+        return max(self._pathways, key=lambda pathway: pathway.score)
+
+    def _child(self, pick: Pick, row: _Row, told: Scores) -> _Child:
+        mask = pick.mask if told.presence > 0 else 0  # of an absent object all are alike
+        return _Child(self._pathways[pick.parent], row, pick.mask, pick.score, (row, mask))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from kit.core.errors import DataError
 from kit.propagators.stream import EncodedFrames
@@ -26,6 +27,12 @@ class Prompted:
     def first(self) -> int:
         """The frame on which the object starts."""
         return next(iter(self.prompts))
+
+    def acting(self, frame: int, reach: Literal["both", "past"]) -> dict[int, Memory]:
+        """Memories that act on a frame: all, or those of prompts up to it."""
+        if reach == "both":
+            return self.memories
+        return {a: memory for a, memory in self.memories.items() if a <= frame}
 
 
 def condition(

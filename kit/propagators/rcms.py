@@ -11,14 +11,18 @@ Everything else is `greedy`.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kit.core.types import FrameSource
-from kit.propagators import greedy
-from kit.propagators.prompts import Prompted
-from kit.propagators.recall import Course
-from kit.propagators.stream import emit
-from kit.trackers.base import FrameResult, Hypothesis, Memory, Prompt, Tracker
+import torch
+from torch import Tensor
 
-VERSION = 1
+from kit.core.types import FrameSource
+from kit.propagators.objects import Choice, Way, follow
+from kit.propagators.prompts import Prompted
+from kit.propagators.recall import Course, by_distance, closest, forget
+from kit.propagators.seen import fetched
+from kit.propagators.stream import emit
+from kit.trackers.base import Context, FrameResult, Hypothesis, Memory, Prompt, Tracker
+
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,51 +42,82 @@ def propagate(
 
     Arguments, results and errors are those of `greedy.propagate`, forward.
     """
-    answers = greedy.follow(tracker, frames, prompts, lambda prompted: _Object(prompted, config))
-    yield from emit(answers, prompts)
+    way = Way(lambda own: _Object(own, config), see, redecode_anchors=config.redecode_anchors)
+    yield from emit(follow(tracker, frames, prompts, way), prompts)
 
 
-def quality(answer: Hypothesis) -> float:
-    """`sigmoid(presence) * IoU * mean sigmoid(logits) inside the mask`, 0..1.
+@dataclass(frozen=True)
+class Look:
+    """How an object looks in a frame: its object score logit, and `quality`."""
+
+    presence: float
+    quality: float
+
+
+def see(answers: Sequence[Hypothesis]) -> list[Look]:
+    """Of each answer (K = 1), in one transfer."""
+    rows = fetched([torch.stack([a.presence, quality(a)]) for a in answers])
+    return [Look(presence, good) for presence, good in rows]
+
+
+def quality(answer: Hypothesis) -> Tensor:
+    """`sigmoid(presence) * IoU * mean sigmoid(logits) inside the mask`, 0..1, float32 [].
 
     `_run_single_frame_inference` of the source; 0 for an empty mask, where upstream has NaN, which
     promotes neither.
     """
-    inside = answer.logits[answer.logits > 0]
-    if not len(inside):
-        return 0.0
-    return float(answer.presence.sigmoid() * answer.iou.max() * inside.sigmoid().mean())
+    inside = answer.logits > 0
+    sure = (answer.logits.sigmoid() * inside).sum() / inside.sum().clamp(min=1)
+    return answer.presence.sigmoid() * answer.iou.max() * sure
 
 
-class _Object(greedy.Object):
+class _Object:
     """An object that remembers how it looked before it went.
 
-    Invariant: `_good` holds the newest frames of good quality since the last disappearance.
+    Invariant: `_good` holds the newest frames of good quality since the last disappearance; those
+    promoted are among the memories of the prompts.
     """
 
     def __init__(self, prompted: Prompted, config: Config) -> None:
-        super().__init__(prompted, greedy.Config(redecode_anchors=config.redecode_anchors))
-        self._settings = config
+        self.prompted = prompted
+        self._config = config
+        self._tracked: dict[int, Memory] = {}
         self._good: dict[int, Memory] = {}
         self._promoted: list[int] = []
 
-    def remember(self, frame: int, memory: Memory, answer: Hypothesis, course: Course) -> None:
+    def context(self, frame: int, course: Course) -> Context:
+        """Prompts and promoted frames, then the recent past."""
+        anchors = self.prompted.memories
+        chosen = closest(anchors, frame, course.span.anchors)
+        return by_distance(anchors, self._tracked, frame, course, chosen)
+
+    def choose(self, frame: int, answer: Hypothesis, seen: Look) -> Choice:
+        """The only hypothesis."""
+        return Choice()
+
+    def remember(
+        self, frame: int, memory: Memory, seen: Look, choice: Choice, course: Course
+    ) -> None:
         """Take in a tracked frame; promote the good ones before it where the object goes."""
-        super().remember(frame, memory, answer, course)
-        if bool(answer.presence <= 0):
+        self._tracked = forget({**self._tracked, frame: memory}, frame, course)
+        if seen.presence <= 0:
             self._promote()
-        elif quality(answer) > self._settings.min_quality:
+        elif seen.quality > self._config.min_quality:
             newest = [*self._good.items(), (frame, memory)]
-            self._good = dict(newest[-self._settings.promoted :])
+            self._good = dict(newest[-self._config.promoted :])
+
+    def pass_prompt(self, frame: int) -> Hypothesis:
+        """Leave a prompted frame behind; its prompt as answer."""
+        return self.prompted.answers.pop(frame)
 
     def _promote(self) -> None:
         """Good frames become anchors; the oldest promoted ones make room."""
-        anchors = self._prompted.memories | self._good
+        anchors = self.prompted.memories | self._good
         self._tracked = {f: m for f, m in self._tracked.items() if f not in self._good}
         self._promoted += self._good
-        surplus = max(len(self._promoted) - self._settings.most, 0)
+        surplus = max(len(self._promoted) - self._config.most, 0)
         for frame in self._promoted[:surplus]:
             del anchors[frame]
         self._promoted = self._promoted[surplus:]
-        self._prompted.memories = dict(sorted(anchors.items()))
+        self.prompted.memories = dict(sorted(anchors.items()))
         self._good = {}

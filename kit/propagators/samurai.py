@@ -36,10 +36,11 @@ from typing import Literal
 
 from kit.core.types import FrameSource
 from kit.propagators import kalman
-from kit.propagators.choosing import Choice, Seen, follow, see
 from kit.propagators.kalman import Box, Track, box_iou
+from kit.propagators.objects import Choice, Way, follow
 from kit.propagators.prompts import Prompted
 from kit.propagators.recall import Course, History, Kept, by_distance, by_rank, closest, forget
+from kit.propagators.seen import Shapes, shapes
 from kit.propagators.stream import emit
 from kit.trackers.base import Context, FrameResult, Hypothesis, Memory, Prompt, Tracker
 
@@ -58,6 +59,7 @@ class Config:
     min_motion: float = 0.0  # ... and its motion score, if it has one
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames
     keep_first_prompt: bool = False  # the first mask always is among the anchors attended to
+    redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +99,11 @@ def propagate(
 
     Arguments, results and errors are those of `greedy.propagate`, forward.
     """
-    answers = follow(tracker, frames, prompts, lambda prompted: _Object(prompted, config))
-    yield from emit(answers, prompts)
+    way = Way(lambda own: _Object(own, config), shapes, True, config.redecode_anchors)
+    yield from emit(follow(tracker, frames, prompts, way), prompts)
 
 
-def step(motion: Motion, seen: Seen, config: Config) -> tuple[int, float | None, Motion]:
+def step(motion: Motion, seen: Shapes, config: Config) -> tuple[int, float | None, Motion]:
     """Choose a mask, and follow it.
 
     Args:
@@ -159,21 +161,19 @@ class _Object:
 
     def context(self, frame: int, course: Course) -> Context:
         """Gated spatial memories, and pointers of all frames."""
-        anchors = self.prompted.memories
-        if self._config.anchors == "past":
-            anchors = {a: memory for a, memory in anchors.items() if a <= frame}
+        anchors = self.prompted.acting(frame, self._config.anchors)
         chosen = closest(anchors, frame, course.span.anchors, self._config.keep_first_prompt)
         ranked = by_rank(anchors, self._history.recalled, frame, course, chosen)
         timed = by_distance(anchors, self._pointers, frame, course, chosen)
         return Context(ranked.spatial, timed.pointers, course.horizon)
 
-    def choose(self, frame: int, answer: Hypothesis, seen: Seen) -> Choice:
+    def choose(self, frame: int, answer: Hypothesis, seen: Shapes) -> Choice:
         """By predicted IoU and motion."""
         index, score, self._motion = step(self._motion, seen, self._config)
         return Choice(index, passes(seen.ious[index], seen.presence, score, self._config))
 
     def remember(
-        self, frame: int, memory: Memory, seen: Seen, choice: Choice, course: Course
+        self, frame: int, memory: Memory, seen: Shapes, choice: Choice, course: Course
     ) -> None:
         """Take in a tracked frame, forget what is out of reach."""
         kept = Kept(frame, memory, seen.presence)
@@ -187,7 +187,7 @@ class _Object:
         self._history = History(self._history.trusted)
         if frame != self.prompted.first:
             predicted = kalman.predict(self._motion.track) if self._motion.track else None
-            (box,) = see([answer])[0].boxes
+            (box,) = shapes([answer])[0].boxes
             overlap = box_iou(predicted.box, box) if predicted and box else 0.0
             if overlap < self._config.stable_iou:
                 predicted = None

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from kit.core.ahead import ahead
 from kit.core.types import FrameSource, Image
-from kit.trackers.base import Encoded, FrameResult, Hypothesis, Prompt, Tracker
+from kit.trackers.base import Encoded, FloatArray, FrameResult, Hypothesis, Prompt, Tracker
 
 
 class Reversed:
@@ -51,48 +52,50 @@ class EncodedFrames:
                 yield frame, self._tracker.encode(next(images))
 
 
+class Parcel:
+    """Values on their way to host memory, while the device goes on."""
+
+    def __init__(self, *values: Tensor) -> None:
+        self._copies = [value.to("cpu", non_blocking=True) for value in values]
+        self._sent: torch.cuda.Event | None = None
+        if values[0].is_cuda:
+            self._sent = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._sent.record()
+
+    def open(self) -> list[FloatArray]:
+        """The values, as soon as they have arrived."""
+        if self._sent is not None:
+            self._sent.synchronize()
+        return [copy.numpy() for copy in self._copies]
+
+
 class Outbox:
-    """Results on their way to host memory while the device goes on."""
+    """A frame's result on its way."""
 
     def __init__(
-        self,
-        frame: int,
-        object_ids: Iterable[int],
-        answers: Sequence[Hypothesis],
-        size: tuple[int, int],
-        device: torch.device | None = None,
+        self, frame: int, answers: Mapping[int, Hypothesis], size: tuple[int, int]
     ) -> None:
-        """Enlarge the masks and start the copy.
+        """Enlarge the masks and send them.
 
         Args:
             frame: Index of the frame.
-            object_ids: The N objects.
-            answers: Of each, K = 1.
+            answers: K = 1, by object id.
             size: (height, width) of the video.
-            device: Where to enlarge, if not where the answers are.
         """
-        self._frame = frame
-        self._ids = tuple(object_ids)
+        self._frame, self._ids = frame, tuple(answers)
         with torch.inference_mode():
-            masks = torch.stack([answer.logits for answer in answers]).to(device)
+            masks = torch.stack([answer.logits for answer in answers.values()])
             if masks.shape[-2:] != size:
                 masks = functional.interpolate(
                     masks, size=size, mode="bilinear", align_corners=False
                 )
-            presence = torch.stack([answer.presence for answer in answers])
-            iou = torch.cat([answer.iou for answer in answers])
-            values = (masks[:, 0], presence, iou)
-            self._copies = [value.to("cpu", non_blocking=True) for value in values]
-            self._done = torch.cuda.Event() if masks.is_cuda else None  # type: ignore[no-untyped-call]
-        if self._done is not None:
-            self._done.record()
+            presence = torch.stack([answer.presence for answer in answers.values()])
+            iou = torch.cat([answer.iou for answer in answers.values()])
+            self._parcel = Parcel(masks[:, 0], presence, iou)
 
     def open(self) -> FrameResult:
         """The result, as soon as it has arrived."""
-        if self._done is not None:
-            self._done.synchronize()
-        logits, presence, iou = (copy.numpy() for copy in self._copies)
-        return FrameResult(self._frame, self._ids, logits, presence, iou)
+        return FrameResult(self._frame, self._ids, *self._parcel.open())
 
 
 def emit(
@@ -104,11 +107,12 @@ def emit(
         answers: Frame by frame, by object id.
         prompts: Of the video; their masks have its size.
     """
-    outbox: Outbox | None = None
+    waiting: Outbox | None = None
     for frame, found in answers:
-        if outbox is not None:
-            yield outbox.open()
         height, width = prompts[0].mask.shape
-        outbox = Outbox(frame, found, list(found.values()), (height, width))
-    if outbox is not None:
-        yield outbox.open()
+        sent = Outbox(frame, found, (height, width))
+        if waiting is not None:
+            yield waiting.open()
+        waiting = sent
+    if waiting is not None:
+        yield waiting.open()

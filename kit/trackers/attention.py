@@ -7,24 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.trackers.base import Context, Recall
-
-
-def batches(contexts: Sequence[Context], rows: int) -> Iterator[list[int]]:
-    """Indices of contexts that one call can take together.
-
-    No library masks keys, so rows of one call must recall equally many memories and pointers.
-
-    Args:
-        contexts: One per row.
-        rows: Most rows of one call, >= 1.
-    """
-    groups: dict[tuple[int, int], list[int]] = {}
-    for index, context in enumerate(contexts):
-        groups.setdefault((len(context.spatial), len(context.pointers)), []).append(index)
-    for group in groups.values():
-        for start in range(0, len(group), rows):
-            yield group[start : start + rows]
+from kit.trackers.base import Context
+from kit.trackers.device import uploaded
 
 
 def sine_code(distance: Tensor, width: int) -> Tensor:
@@ -63,55 +47,63 @@ class MemoryReader:
         self._pointer_code = pointer_code
 
     def read(self, contexts: Sequence[Context]) -> tuple[Tensor, Tensor, int]:
-        """Keys' content and position of rows with equally many memories.
+        """Keys' content and position of rows with equally many memories and pointers.
 
         Returns:
             (memory float32 [L, B, M], position float32 [L, B, M], number of pointer tokens at the
             end of L).
         """
-        rows = [self._row(context) for context in contexts]
-        memory = torch.cat([row[0] for row in rows], dim=1)
-        position = torch.cat([row[1] for row in rows], dim=1)
-        return memory, position, rows[0][2]
+        content = torch.cat([_in_turn(r.memory.spatial for r in c.spatial) for c in contexts], 1)
+        position = torch.cat(
+            [_in_turn(self._codes[r.position] for r in c.spatial) for c in contexts], 1
+        )
+        if not contexts[0].pointers:
+            return content.float(), position, 0
+        tokens, code = self._pointers(contexts)
+        return torch.cat([content.float(), tokens]), torch.cat([position, code]), len(tokens)
 
     def weights(self, contexts: Sequence[Context]) -> Tensor | None:
         """Factors on the keys, float32 [B, L, 1]; None where all are one."""
-        if all(r.weight == 1 for c in contexts for r in (*c.spatial, *c.pointers)):
+        values = [[r.weight for r in (*c.spatial, *c.pointers)] for c in contexts]
+        if all(weight == 1 for row in values for weight in row):
             return None
-        tokens, width = self._codes[0].shape[0], self._codes[0].shape[-1]
-        rows = []
-        for context in contexts:
-            splits = [r.memory.pointer.shape[-1] // width for r in context.pointers]
-            counts = [tokens] * len(context.spatial) + splits
-            values = [r.weight for r in (*context.spatial, *context.pointers)]
-            rows.append(self._on_device(values).repeat_interleave(self._on_device(counts).long()))
-        return torch.stack(rows)[..., None]
+        factors, spatial = self._on_device(values), len(contexts[0].spatial)
+        places = _repeated(factors[:, :spatial], self._codes[0].shape[0], 1)
+        pointers = factors[:, spatial:]
+        if contexts[0].pointers:
+            pointers = _repeated(pointers, self._splits(contexts), 1)
+        return torch.cat([places, pointers], 1)[..., None]
 
-    def _row(self, context: Context) -> tuple[Tensor, Tensor, int]:
-        contents = [recall.memory.spatial.float() for recall in context.spatial]
-        codes = [self._codes[recall.position] for recall in context.spatial]
-        count = 0
-        if context.pointers:
-            tokens, code = self._pointers(context.pointers, context.horizon)
-            contents, codes, count = [*contents, tokens], [*codes, code], len(tokens)
-        return torch.cat(contents), torch.cat(codes), count
-
-    def _pointers(self, recalls: Sequence[Recall], horizon: int) -> tuple[Tensor, Tensor]:
-        pointers = torch.stack([recall.memory.pointer for recall in recalls])  # [n, 1, C]
-        n, _, width = pointers.shape
-        memory_width = self._codes[0].shape[-1]
-        splits = width // memory_width
-        tokens = pointers.reshape(n * splits, 1, memory_width)
+    def _pointers(self, contexts: Sequence[Context]) -> tuple[Tensor, Tensor]:
+        """Content and position, float32 [n * splits, B, M], of n pointers a row."""
+        rows = [_in_turn(r.memory.pointer for r in c.pointers) for c in contexts]  # [n, C]
+        pointers = torch.stack(rows, 1)  # [n, B, C]
+        n, count, width = pointers.shape
+        splits = self._splits(contexts)
+        tokens = pointers.view(n, count, splits, -1).transpose(1, 2).flatten(0, 1)
         if self._pointer_code is None:
             return tokens, torch.zeros_like(tokens)
-        distance = self._on_device([recall.position for recall in recalls]) / horizon
-        code = self._pointer_code(sine_code(distance, width))[:, None]
-        return tokens, code.repeat_interleave(splits, dim=0)
+        distance = self._on_device([[r.position / c.horizon for r in c.pointers] for c in contexts])
+        code = self._pointer_code(sine_code(distance.T.flatten(), width))
+        return tokens, _repeated(code.view(n, count, -1), splits, 0)
 
-    def _on_device(self, values: Sequence[float]) -> Tensor:
-        device = self._codes[0].device
-        host = torch.tensor(values, dtype=torch.float32, pin_memory=device.type == "cuda")
-        return host.to(device, non_blocking=True)
+    def _splits(self, contexts: Sequence[Context]) -> int:
+        """Tokens of one pointer: it is wider than a memory."""
+        return contexts[0].pointers[0].memory.pointer.shape[-1] // self._codes[0].shape[-1]
+
+    def _on_device(self, values: Sequence[Sequence[float]]) -> Tensor:
+        return uploaded(torch.tensor(values, dtype=torch.float32), self._codes[0].device)
+
+
+def _in_turn(parts: Iterable[Tensor]) -> Tensor:
+    return torch.cat(list(parts))
+
+
+def _repeated(values: Tensor, times: int, dim: int) -> Tensor:
+    """`repeat_interleave`, which on CUDA would wait for the device to learn the length."""
+    shape = [-1] * values.dim()
+    shape.insert(dim + 1, times)
+    return values.unsqueeze(dim + 1).expand(shape).flatten(dim, dim + 1)
 
 
 @contextmanager

@@ -68,16 +68,10 @@ class Hypothesis:
         )
 
     def for_output(self) -> "Hypothesis":
-        """A copy in host memory of what a result needs, free of its siblings."""
+        """A copy of what a result needs, free of its siblings."""
         nothing = self.full.new_empty(0)
-        return Hypothesis(
-            self.logits.to("cpu", copy=True),
-            nothing,
-            self.iou.to("cpu", copy=True),
-            self.presence.to("cpu", copy=True),
-            nothing,
-            self.prompted,
-        )
+        logits = self.logits.clone()  # of the others views will do, they are a few numbers
+        return Hypothesis(logits, nothing, self.iou, self.presence, nothing, self.prompted)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,26 +5,24 @@ CPU in float32; on CUDA the float32 weights run under bfloat16 autocast.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kit.core.errors import ConfigError
 from kit.core.masks import Mask
 from kit.core.types import Image
-from kit.trackers.attention import MemoryReader, batches, weighted_keys
-from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Span
-from kit.trackers.precision import running
+from kit.trackers.attention import MemoryReader, weighted_keys
+from kit.trackers.base import Context, Encoded, Hypothesis, Span
+from kit.trackers.device import running
+from kit.trackers.rows import RowWise, asked_nothing
 from kit.trackers.square import IMAGENET, Entrance, square_mask
 
 VERSION = 1
-
-ABSENT = -1024.0  # NO_OBJ_SCORE of sam2/modeling/sam2_base.py
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,16 @@ class Config:
     older_attention: bool = False  # only the attention kernels that SAM2Long's base allows
 
 
-class Sam2Tracker:
+class Sam2Tracker(RowWise):
     """The four verbs on a `SAM2Base` (or its subclass `SAM2VideoPredictor`)."""
 
     def __init__(self, model: Any, config: Config) -> None:
+        device = next(model.parameters()).device
+        super().__init__(
+            device, config.rows, model.image_size, model.obj_ptr_proj, model.no_obj_ptr
+        )
         self._model = model
         self._config = config
-        self._device = next(model.parameters()).device
         self._entrance = Entrance(model.image_size, IMAGENET, "bicubic", self._device)
         self._grid = model.sam_image_embedding_size
         cap = model.max_cond_frames_in_attn
@@ -82,40 +83,14 @@ class Sam2Tracker:
             )
             return Hypothesis(
                 low[:, 0],
-                self._enlarge(low)[:, 0],
+                self._enlarged(low)[:, 0],
                 iou[0],
                 presence[0, 0],
                 pointer.float(),
                 prompted=True,
             )
 
-    def decode(
-        self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
-    ) -> list[Hypothesis]:
-        """Attend to the memories and decode three masks a row; keep the best, or all."""
-        found: dict[int, Hypothesis] = {}
-        with running(self._device), self._kernels():
-            for indices in batches(contexts, self._config.rows):
-                features = self._attend(encoded, [contexts[i] for i in indices])
-                answers = self._heads(encoded, features, every)
-                found |= zip(indices, answers, strict=True)
-        return [found[index] for index in range(len(contexts))]
-
-    def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
-        """Run the memory encoder; features are stored as bfloat16, as the library stores them."""
-        memories = []
-        with running(self._device):
-            for start in range(0, len(hypotheses), self._config.rows):
-                some = hypotheses[start : start + self._config.rows]
-                spatial = self._fuse(encoded, some)
-                memories += [
-                    Memory(spatial[:, row : row + 1].contiguous(), hypothesis.pointers)
-                    for row, hypothesis in enumerate(some)
-                ]
-        return memories
-
     def _attend(self, encoded: Encoded, contexts: Sequence[Context]) -> Tensor:
-        """Frame features fused with memory, [B, C, h, w]."""
         memory, position, pointer_tokens = self._reader.read(contexts)
         attention, rows = self._model.memory_attention, len(contexts)
         with weighted_keys(attention.layers, "k", self._reader.weights(contexts)):
@@ -128,61 +103,36 @@ class Sam2Tracker:
             )
         return self._map(fused)
 
-    def _heads(self, encoded: Encoded, features: Tensor, every: bool) -> list[Hypothesis]:
-        """Mask decoder and pointer (`SAM2Base._forward_sam_heads` without prompts)."""
-        rows, model = len(features), self._model
-        points = features.new_zeros(rows, 1, 2, dtype=torch.float32)
-        labels = -torch.ones(rows, 1, dtype=torch.int32, device=features.device)
-        sparse, dense = model.sam_prompt_encoder(points=(points, labels), boxes=None, masks=None)
-        low, iou, tokens, presence = model.sam_mask_decoder(
+    def _masks(self, encoded: Encoded, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        rows, prompts = len(features), self._model.sam_prompt_encoder
+        prompt = asked_nothing(rows, features.device)
+        sparse, dense = prompts(points=prompt, boxes=None, masks=None)
+        low, iou, tokens, presence = self._model.sam_mask_decoder(
             image_embeddings=features,
-            image_pe=model.sam_prompt_encoder.get_dense_pe(),
+            image_pe=prompts.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=True,
             repeat_image=False,
             high_res_features=[level.expand(rows, -1, -1, -1) for level in encoded.fine],
         )
-        low = torch.where(presence[:, None, None] > 0, low, ABSENT).float()
-        full = self._enlarge(low)
-        if not every:
-            row, best = torch.arange(rows, device=iou.device), iou.argmax(-1)
-            low, full, iou, tokens = (t[row, best][:, None] for t in (low, full, iou, tokens))
-        pointers = self._pointers(tokens, presence)
-        return [
-            Hypothesis(low[i], full[i], iou[i].float(), presence[i, 0].float(), pointers[i].float())
-            for i in range(rows)
-        ]
+        return low, iou, tokens, presence
 
-    def _pointers(self, tokens: Tensor, presence: Tensor) -> Tensor:
-        """Object pointers, [B, K, C], of mask tokens and presence logits [B, 1]."""
-        present = (presence > 0).float()[:, None]
-        shown: Tensor = present * self._model.obj_ptr_proj(tokens)
-        hidden: Tensor = (1 - present) * self._model.no_obj_ptr
-        return shown + hidden
-
-    def _fuse(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> Tensor:
-        """Memory features of hypotheses of one kind, bfloat16 [h*w, B, M]."""
+    def _fuse(self, encoded: Encoded, masks: Tensor, presence: Tensor, prompted: bool) -> Tensor:
         features, _ = self._model._encode_new_memory(
-            current_vision_feats=[encoded.tokens.expand(-1, len(hypotheses), -1)],
+            current_vision_feats=[encoded.tokens.expand(-1, len(masks), -1)],
             feat_sizes=[(self._grid, self._grid)],
-            pred_masks_high_res=torch.stack([h.full for h in hypotheses]),
-            object_score_logits=torch.stack([h.presence for h in hypotheses])[:, None],
-            is_mask_from_pts=hypotheses[0].prompted,
+            pred_masks_high_res=masks,
+            object_score_logits=presence,
+            is_mask_from_pts=prompted,
         )
-        return _tokens(features.to(torch.bfloat16))
-
-    def _enlarge(self, low: Tensor) -> Tensor:
-        """Logits [B, K, 4h, 4w] at the model's size, [B, K, S, S]."""
-        size = (self._model.image_size,) * 2
-        full: Tensor = functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
-        return full
+        return _tokens(features)
 
     def _map(self, tokens: Tensor) -> Tensor:
         """[h*w, B, C] as [B, C, h, w]."""
         return tokens.permute(1, 2, 0).reshape(tokens.shape[1], -1, self._grid, self._grid)
 
-    def _kernels(self) -> Any:
+    def _kernels(self) -> AbstractContextManager[None]:
         """Attention kernels: torch's choice, or the two that were allowed in October 2024."""
         older = [SDPBackend.MATH, SDPBackend.EFFICIENT_ATTENTION]
         return sdpa_kernel(older) if self._config.older_attention else nullcontext()

@@ -11,18 +11,16 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from kit.core.masks import Mask
 from kit.core.types import Image
-from kit.trackers.attention import MemoryReader, batches, weighted_keys
-from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Span
-from kit.trackers.precision import running
+from kit.trackers.attention import MemoryReader, weighted_keys
+from kit.trackers.base import Context, Encoded, Hypothesis, Span
+from kit.trackers.device import running
+from kit.trackers.rows import RowWise, asked_nothing
 from kit.trackers.square import HALF, IMAGENET, Entrance, square_mask
 
 VERSION = 1
-
-ABSENT = -1024.0  # NO_OBJ_SCORE of modeling_sam3_tracker_video.py
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,20 @@ class Config:
     single_mask_pointer: bool = False  # a prompt's pointer from the single-mask token, as upstream
 
 
-class Sam3Tracker:
+class Sam3Tracker(RowWise):
     """The four verbs on a `Sam3TrackerVideoModel` (or a `Sam2VideoModel`)."""
 
     def __init__(self, model: Any, config: Config) -> None:
+        device = model.no_memory_embedding.device
+        super().__init__(
+            device,
+            config.rows,
+            model.image_size,
+            model.object_pointer_proj,
+            model.no_object_pointer,
+        )
         self._model = model
         self._config = config
-        self._device = model.no_memory_embedding.device
         self._grid = tuple(model.backbone_feature_sizes[-1])
         colours = HALF if model.config.model_type.startswith("sam3") else IMAGENET
         self._entrance = Entrance(model.image_size, colours, config.resample, self._device)
@@ -114,38 +119,7 @@ class Sam3Tracker:
                 prompted=True,
             )
 
-    def decode(
-        self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
-    ) -> list[Hypothesis]:
-        """Attend to the memories and decode three masks a row; keep the best, or all."""
-        found: dict[int, Hypothesis] = {}
-        with running(self._device):
-            for indices in batches(contexts, self._config.rows):
-                features = self._attend(encoded, [contexts[i] for i in indices])
-                answers = self._heads(encoded, features, every)
-                found |= zip(indices, answers, strict=True)
-        return [found[index] for index in range(len(contexts))]
-
-    def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
-        """Run the memory encoder; prompts are binarised, as the library does."""
-        memories = []
-        with running(self._device):
-            for start in range(0, len(hypotheses), self._config.rows):
-                some = hypotheses[start : start + self._config.rows]
-                spatial, _ = self._model._encode_new_memory(
-                    current_vision_feats=encoded.tokens.expand(-1, len(some), -1),
-                    pred_masks_high_res=torch.stack([h.full for h in some]),
-                    object_score_logits=torch.stack([h.presence for h in some])[:, None, None],
-                    is_mask_from_pts=some[0].prompted,
-                )
-                memories += [
-                    Memory(spatial[:, row : row + 1].contiguous(), hypothesis.pointers)
-                    for row, hypothesis in enumerate(some)
-                ]
-        return memories
-
     def _attend(self, encoded: Encoded, contexts: Sequence[Context]) -> Tensor:
-        """Frame features fused with memory, [B, C, h, w]."""
         memory, position, pointer_tokens = self._reader.read(contexts)
         attention, rows = self._model.memory_attention, len(contexts)
         with weighted_keys(attention.layers, "key", self._reader.weights(contexts)):
@@ -159,43 +133,30 @@ class Sam3Tracker:
         channels_first: Tensor = fused.view(rows, -1, fused.shape[-1]).transpose(1, 2)
         return channels_first.reshape(rows, -1, *self._grid)
 
-    def _heads(self, encoded: Encoded, features: Tensor, every: bool) -> list[Hypothesis]:
-        """Mask decoder and pointers (`_single_frame_forward` without prompts)."""
+    def _masks(self, encoded: Encoded, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rows = len(features)
-        points = features.new_zeros(rows, 1, 1, 2)
-        labels = -torch.ones(rows, 1, 1, dtype=torch.int32, device=features.device)
-        sparse, dense = self._model.prompt_encoder(points, labels, None, None)
-        low, iou, tokens, presence = self._decoder(encoded, features, sparse, dense, True)
-        low = torch.where(presence[:, :, None, None] > 0, low, ABSENT)[:, 0].float()
-        size = (self._model.image_size,) * 2
-        full = functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
-        iou, tokens, presence = iou[:, 0], tokens[:, 0], presence[:, 0]
-        if not every:
-            row, best = torch.arange(rows, device=iou.device), iou.argmax(-1)
-            low, full, iou, tokens = (t[row, best][:, None] for t in (low, full, iou, tokens))
-        present = (presence > 0).to(tokens.dtype)[:, None]
-        pointers = present * self._model.object_pointer_proj(tokens)
-        pointers = pointers + (1 - present) * self._model.no_object_pointer
-        return [
-            Hypothesis(low[i], full[i], iou[i].float(), presence[i, 0].float(), pointers[i].float())
-            for i in range(rows)
-        ]
-
-    def _decoder(
-        self, encoded: Encoded, features: Tensor, sparse: Tensor, dense: Tensor, several: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits [B, 1, K, 4h, 4w], IoU [B, 1, K], tokens [B, 1, K, C], presence [B, 1, 1]."""
-        rows = len(features)
+        point, label = asked_nothing(rows, features.device)  # here with an axis for several points
+        sparse, dense = self._model.prompt_encoder(point[:, None], label[:, None], None, None)
         position = self._model.get_image_wide_positional_embeddings()
         low, iou, tokens, presence = self._model.mask_decoder(
             image_embeddings=features,
             image_positional_embeddings=position.repeat(rows, 1, 1, 1),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=several,
+            multimask_output=True,
             high_resolution_features=[level.expand(rows, -1, -1, -1) for level in encoded.fine],
         )
-        return low, iou, tokens, presence
+        return low[:, 0], iou[:, 0], tokens[:, 0], presence[:, 0]
+
+    def _fuse(self, encoded: Encoded, masks: Tensor, presence: Tensor, prompted: bool) -> Tensor:
+        features: Tensor
+        features, _ = self._model._encode_new_memory(
+            current_vision_feats=encoded.tokens.expand(-1, len(masks), -1),
+            pred_masks_high_res=masks,
+            object_score_logits=presence[..., None],
+            is_mask_from_pts=prompted,  # prompts are binarised, as the library does
+        )
+        return features
 
     def _single_mask_pointer(self, features: Tensor, encoded: Encoded, square: Tensor) -> Tensor:
         """Pointer of a prompt as facebookresearch/sam3 makes it (sam3_tracker_base.py:212, 388)."""

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as resizing
 from kit.core.errors import DataError
 from kit.core.masks import Mask
 from kit.core.types import Image
+from kit.trackers.device import uploaded
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # SAM 2: mean and spread of RGB, 0..1
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # SAM 3: pixels in [-1, 1]
@@ -51,8 +52,7 @@ class Entrance:
 
     def _upload(self, image: Image) -> Tensor:
         """uint8 [1, 3, H, W] on the device."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image))
-        pixels = pixels.to(self._device, non_blocking=True)
+        pixels = uploaded(torch.from_numpy(np.ascontiguousarray(image)), self._device)
         return pixels.permute(2, 0, 1)[None].contiguous()
 
 
@@ -78,10 +78,10 @@ def square_mask(mask: Mask, size: int, device: torch.device) -> Tensor:
             f"prompt: the mask ({mask.shape[1]}x{mask.shape[0]}) is empty. "
             "An object must be prompted on a frame that shows it."
         )
-    share = torch.from_numpy(np.ascontiguousarray(mask)).to(device)[None, None].float()
+    share = uploaded(torch.from_numpy(np.ascontiguousarray(mask)), device)[None, None].float()
     if mask.shape != (size, size):
         share = torch.nn.functional.interpolate(
             share, size=(size, size), mode="bilinear", align_corners=False, antialias=True
         )
-    largest = float(share.max())
-    return (share >= (0.5 if largest >= 0.5 else largest / 2)).float()
+    largest = share.max()
+    return (share >= torch.where(largest >= 0.5, 0.5, largest / 2)).float()

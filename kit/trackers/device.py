@@ -1,9 +1,10 @@
-"""The numeric mode that every verb runs in."""
+"""What every verb has to do with the device: its numeric mode, and how data gets there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -15,3 +16,9 @@ def running(device: torch.device) -> Iterator[None]:
     cuda = device.type == "cuda"
     with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=cuda):
         yield
+
+
+def uploaded(values: Tensor, device: torch.device) -> Tensor:
+    """A host tensor on the device; the host does not wait, which takes pinned memory."""
+    host = values.pin_memory() if device.type == "cuda" else values
+    return host.to(device, non_blocking=True)

@@ -1,0 +1,121 @@
+"""`decode` and `remember` in calls of several rows, the same for SAM 2 and SAM 3.
+
+SAM 3's tracker is SAM 2's but for the vision encoder; the libraries name and shape its parts in
+ways of their own. Formulas of `_answers`: `SAM2Base._forward_sam_heads` without prompts, and
+`_single_frame_forward` of `modeling_sam3_tracker_video.py`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kit.trackers.base import Context, Encoded, Hypothesis, Memory
+from kit.trackers.device import running
+
+ABSENT = -1024.0  # NO_OBJ_SCORE of both libraries
+
+
+def batches(contexts: Sequence[Context], rows: int) -> Iterator[list[int]]:
+    """Indices of contexts that one call can take together.
+
+    No library masks keys, so rows of one call must recall equally many memories and pointers.
+
+    Args:
+        contexts: One per row.
+        rows: Most rows of one call, >= 1.
+    """
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, context in enumerate(contexts):
+        groups.setdefault((len(context.spatial), len(context.pointers)), []).append(index)
+    for group in groups.values():
+        for start in range(0, len(group), rows):
+            yield group[start : start + rows]
+
+
+class RowWise(ABC):
+    """The half of a tracker that works on rows.
+
+    Args:
+        device: Where the model is.
+        rows: Most rows of one call.
+        size: Side S of the model's input.
+        projection: From mask tokens to object pointers, C to C.
+        no_pointer: Pointer of an absent object, [1, C].
+    """
+
+    def __init__(
+        self, device: torch.device, rows: int, size: int, projection: nn.Module, no_pointer: Tensor
+    ) -> None:
+        self._device, self._rows, self._size = device, rows, size
+        self._projection, self._no_pointer = projection, no_pointer
+
+    def decode(
+        self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
+    ) -> list[Hypothesis]:
+        """Attend to the memories and decode three masks a row; keep the best, or all."""
+        found: dict[int, Hypothesis] = {}
+        with running(self._device), self._kernels():
+            for indices in batches(contexts, self._rows):
+                features = self._attend(encoded, [contexts[i] for i in indices])
+                found |= zip(indices, self._answers(encoded, features, every), strict=True)
+        return [found[index] for index in range(len(contexts))]
+
+    def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
+        """Run the memory encoder; features are stored as bfloat16, as the libraries store them."""
+        memories = []
+        with running(self._device):
+            for start in range(0, len(hypotheses), self._rows):
+                some = hypotheses[start : start + self._rows]
+                masks = torch.stack([hypothesis.full for hypothesis in some])
+                presence = torch.stack([hypothesis.presence for hypothesis in some])[:, None]
+                places = self._fuse(encoded, masks, presence, some[0].prompted).to(torch.bfloat16)
+                memories += [
+                    Memory(places[:, row : row + 1].contiguous(), hypothesis.pointers)
+                    for row, hypothesis in enumerate(some)
+                ]
+        return memories
+
+    @abstractmethod
+    def _attend(self, encoded: Encoded, contexts: Sequence[Context]) -> Tensor:
+        """Frame features fused with memory, [B, C, h, w]."""
+
+    @abstractmethod
+    def _masks(self, encoded: Encoded, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits [B, 3, 4h, 4w], IoU [B, 3], tokens [B, 3, C], presence [B, 1]."""
+
+    @abstractmethod
+    def _fuse(self, encoded: Encoded, masks: Tensor, presence: Tensor, prompted: bool) -> Tensor:
+        """Memory features, [h*w, B, M], of logits [B, 1, S, S] and presence [B, 1]."""
+
+    def _kernels(self) -> AbstractContextManager[None]:
+        """Attention kernels to decode with: torch's choice."""
+        return nullcontext()
+
+    def _answers(self, encoded: Encoded, features: Tensor, every: bool) -> list[Hypothesis]:
+        low, iou, tokens, presence = self._masks(encoded, features)
+        low = torch.where(presence[..., None, None] > 0, low, ABSENT).float()
+        full = self._enlarged(low)
+        if not every:
+            row, best = torch.arange(len(iou), device=iou.device), iou.argmax(-1)
+            low, full, iou, tokens = (t[row, best][:, None] for t in (low, full, iou, tokens))
+        present = (presence > 0).float()[..., None]
+        pointers = present * self._projection(tokens) + (1 - present) * self._no_pointer
+        return [
+            Hypothesis(low[i], full[i], iou[i].float(), presence[i, 0].float(), pointers[i].float())
+            for i in range(len(low))
+        ]
+
+    def _enlarged(self, low: Tensor) -> Tensor:
+        """Logits [B, K, 4h, 4w] at the model's size, [B, K, S, S]."""
+        size = (self._size, self._size)
+        return functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
+
+
+def asked_nothing(rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The prompt that stands for none: a padding point, float32 [B, 1, 2], and label, [B, 1]."""
+    point = torch.zeros(rows, 1, 2, device=device)
+    return point, -torch.ones(rows, 1, dtype=torch.int32, device=device)
