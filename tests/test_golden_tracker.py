@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from kit.propagators import greedy, memory_tree
+from kit.propagators.branching import Pick
 from kit.trackers import sam2, sam3
 from kit.trackers.base import FrameResult, Prompt, Tracker
 
@@ -170,7 +171,7 @@ def test_memory_tree_reproduces_sam2long(name: str, monkeypatch: pytest.MonkeyPa
     for prompt in read_prompts(case):  # alone, so that calls of `choose` are its frames
         scores = []
 
-        def record(*args: object, record: list = scores) -> list[memory_tree.Pick]:
+        def record(*args: object, record: list = scores) -> list[Pick]:
             picks = choose(*args)
             record.append([pick.score for pick in picks])
             return picks
@@ -196,7 +197,13 @@ def test_choose_makes_the_recorded_decisions(name: str) -> None:
         score, branch = expected[f"{key}.cumulative_score"], expected[f"{key}.branch"]
         before = [0.0] * config.pathways
         for t in range(2, len(ious)):
-            picks = memory_tree.choose(before, ious[t].tolist(), presence[t].tolist(), config)
+            picks = memory_tree.choose(
+                before,
+                ious[t].tolist(),
+                presence[t].tolist(),
+                config.pathways,
+                config.uncertainty,
+            )
             # numpy's logarithm may differ in the last bit between instruction sets
             before = score[t].tolist()
             np.testing.assert_allclose([pick.score for pick in picks], before, rtol=1e-12)

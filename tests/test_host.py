@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kit.propagators import dam4sam, greedy, memory_tree, rcms, samurai, seen
+from kit.propagators import branching, dam4sam, greedy, memory_tree, rcms, samurai, seen
 from kit.propagators.objects import Answers, Way, follow
 from kit.propagators.stream import Outbox
 from kit.trackers import rows, sam2, sam3
@@ -198,7 +198,7 @@ def test_policies_that_look_do_so_once_a_frame(
 
     for place in (seen, rcms):
         monkeypatch.setattr(place, "fetched", fetched)
-    monkeypatch.setattr(memory_tree, "ramp", lambda low, high, count, dtype: [1.1] * count)
+    monkeypatch.setattr(branching, "ramp", lambda low, high, count, dtype: [1.1] * count)
     tracker = tracker_of(models, "sam2", 4)
     prompts = [item for item in PROMPTS if item.given]  # at an anchor `samurai` looks once more
     assert run(way_of(module, **settings)(tracker, CLIP, prompts), watch) == list(range(6))

@@ -14,7 +14,7 @@ import torch
 from tiny_models import Clip, tiny_sam2, tiny_sam3, with_presence
 
 from kit.core.errors import DataError
-from kit.propagators import greedy, memory_tree, rcms
+from kit.propagators import branching, greedy, memory_tree, rcms
 from kit.propagators.prompts import by_object
 from kit.propagators.recall import Course, History, Kept, by_rank, closest, forget
 from kit.propagators.shelf import Shelf
@@ -341,9 +341,6 @@ def test_both_ways_meet_half_way() -> None:
 
 # --- the tree ----------------------------------------------------------------------------------
 
-TREE = memory_tree.Config(pathways=2, uncertainty=2.0)
-LOG = [float(np.log(iou + 1e-5)) for iou in (0.9, 0.5, 0.1)]
-
 
 @pytest.mark.parametrize(
     ("scores", "ious", "presences", "expected"),
@@ -367,7 +364,7 @@ def test_choose(
     presences: list[float],
     expected: list[tuple[int, int]],
 ) -> None:
-    picks = memory_tree.choose(scores, ious, presences, TREE)
+    picks = branching.choose(scores, ious, presences, pathways=2, uncertainty=2.0)
     assert [(pick.parent, pick.mask) for pick in picks] == expected
     for pick in picks:
         gain = float(np.log(ious[pick.parent][pick.mask] + 1e-5))
@@ -379,7 +376,7 @@ def test_modulation_ranks_spatial_memories_and_pointers_apart() -> None:
     anchor = Memory(torch.ones(1), torch.ones(1))
     recalls = [Recall(anchor, 0), Recall(kept[0].memory, 2), Recall(kept[1].memory, 1)]
     context = Context(tuple(recalls), tuple(recalls[:2]), 15)
-    loud = memory_tree.modulated(context, kept, memory_tree.Config())
+    loud = branching.modulated(context, kept, 0.95, 1.05)
     assert [r.weight for r in loud.spatial] == pytest.approx([1.0, 1.05, 0.95])
     assert [r.weight for r in loud.pointers] == pytest.approx([0.95, 1.05])
     assert [r.weight for r in context.spatial] == [1, 1, 1]

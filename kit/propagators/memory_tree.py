@@ -3,7 +3,7 @@
 Ding et al., "SAM2Long: Enhancing SAM 2 for Long Video Segmentation with a Training-Free Memory
 Tree" (arXiv 2410.16268), as published code behaves where paper and code differ. P pathways each
 decode three masks; of the 3P candidates the P of highest accumulated log IoU live on. What the
-paper calls object-aware memory is in `_Pathway` (which frames are recalled) and `modulated` (how
+paper calls object-aware memory is in `Tree.grow` (which frames are recalled) and `modulated` (how
 loud they are).
 
 Upstream knows one object and one prompt. Ours beyond it: any number of objects; identical pathways
@@ -15,26 +15,20 @@ first tracked frame is upstream: best mask, keys unweighted, its IoU not scored.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import torch
-
 from kit.core.types import FrameSource
+from kit.propagators.branching import Pick, choose, modulated
 from kit.propagators.objects import Answers
 from kit.propagators.prompts import Prompted, condition
 from kit.propagators.recall import Course, History, Kept, by_rank, closest
 from kit.propagators.seen import Scores, scores
 from kit.propagators.stream import EncodedFrames, emit
 from kit.propagators.trail import Node, Trail
-from kit.trackers.base import Context, Encoded, FrameResult, Hypothesis, Prompt, Recall, Tracker
+from kit.trackers.base import Context, Encoded, FrameResult, Hypothesis, Prompt, Tracker
 
 VERSION = 1
-
-ANCHOR_PRESENCE = 10.0  # object score logit of prompted frames
-EPSILON = 1e-5  # keeps the logarithm of an IoU of 0 finite
 
 
 @dataclass(frozen=True)
@@ -51,15 +45,6 @@ class Config:
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames
     keep_first_prompt: bool = False  # the first mask always is among the anchors attended to
     redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A candidate that lives on: mask `mask` of pathway `parent`, and its accumulated score."""
-
-    parent: int
-    mask: int
-    score: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,82 +177,6 @@ def _decode(tracker: Tracker, encoded: Encoded, rows: Sequence[_Row]) -> dict[_R
     return found
 
 
-def choose(
-    scores: Sequence[float],
-    ious: Sequence[Sequence[float]],
-    presences: Sequence[float],
-    config: Config,
-) -> list[Pick]:
-    """The P candidates that live on (paper section 3.2; the published code for the fill).
-
-    Where some pathway is sure whether the object is there, the P best accumulated scores. Else the
-    best of each distinct IoU, rounded to 2 decimals and signed by presence; if those are fewer
-    than P, then the best candidate of each pathway that has none yet.
-
-    Args:
-        scores: Accumulated log IoU of P pathways.
-        ious: Of each pathway the predicted IoU of its K masks, 0..1.
-        presences: Of each pathway the object score logit.
-        config: Settings.
-
-    Returns:
-        P picks, best first among those of one rule.
-    """
-    candidates = sorted(
-        (
-            Pick(parent, mask, score + float(np.log(iou + EPSILON)))
-            for parent, score in enumerate(scores)
-            for mask, iou in enumerate(ious[parent])
-        ),
-        key=lambda pick: -pick.score,
-    )
-    if max(map(abs, presences)) > config.uncertainty:
-        return candidates[: config.pathways]
-    distinct: dict[float, Pick] = {}
-    for pick in candidates:
-        iou = ious[pick.parent][pick.mask]
-        signed = iou if presences[pick.parent] > 0 else -iou
-        distinct.setdefault(round(signed, 2), pick)
-    picks = list(distinct.values())[: config.pathways]
-    for parent in range(len(scores)):
-        if len(picks) < config.pathways and parent not in {pick.parent for pick in picks}:
-            picks.append(next(pick for pick in candidates if pick.parent == parent))
-    return picks
-
-
-def modulated(context: Context, recalled: Sequence[Kept], config: Config) -> Context:
-    """Louder keys for memories of higher object score (paper section 3.3).
-
-    The weights run evenly from the lowest to the highest over the ranks of the scores; spatial
-    memories and pointers are ranked apart. Anchors score 10.
-
-    Args:
-        context: Of `by_rank` for the same memories.
-        recalled: The tracked memories in it.
-        config: Settings.
-    """
-    score = {id(kept.memory): kept.presence for kept in recalled}
-
-    def weighted(recalls: Sequence[Recall]) -> tuple[Recall, ...]:
-        scores = [score.get(id(recall.memory), ANCHOR_PRESENCE) for recall in recalls]
-        ranks = sorted(range(len(scores)), key=scores.__getitem__)
-        # Upstream keeps the anchors' constant 10 in bfloat16 and computes weights in the type of
-        # the scores: rounded where no tracked score (float32) is among them.
-        alone = all(id(recall.memory) not in score for recall in recalls)
-        dtype = torch.bfloat16 if alone else torch.float32
-        weights = ramp(config.lowest_weight, config.highest_weight, len(scores), dtype)
-        weight_of = dict(zip(ranks, weights, strict=True))
-        return tuple(replace(recall, weight=weight_of[i]) for i, recall in enumerate(recalls))
-
-    return replace(context, spatial=weighted(context.spatial), pointers=weighted(context.pointers))
-
-
-@cache
-def ramp(lowest: float, highest: float, count: int, dtype: torch.dtype) -> tuple[float, ...]:
-    """Even steps from the lowest to the highest, with the last bits that torch gives them."""
-    return tuple(torch.linspace(lowest, highest, count, dtype=dtype).tolist())
-
-
 class Tree:
     """The pathways of one object.
 
@@ -325,7 +234,8 @@ class Tree:
                     anchors, recalled, frame, self._course, chosen, self._config.oldest_pointer
                 )
                 if recalled:
-                    context = modulated(context, recalled, self._config)
+                    weights = (self._config.lowest_weight, self._config.highest_weight)
+                    context = modulated(context, recalled, *weights)
                 rows[key] = _Row(context, [], every=bool(recalled))
             rows[key].pathways.append(index)
         return list(rows.values())
@@ -346,7 +256,8 @@ class Tree:
         told = [seen[row_of[index]] for index in range(len(self._pathways))]
         before = [pathway.score for pathway in self._pathways]
         if rows[0].every:
-            picks = choose(before, [s.ious for s in told], [s.presence for s in told], self._config)
+            limits = (self._config.pathways, self._config.uncertainty)
+            picks = choose(before, [s.ious for s in told], [s.presence for s in told], *limits)
         else:  # nothing but anchors was recalled: not scored, no branches
             picks = [Pick(parent, 0, score) for parent, score in enumerate(before)]
         return [self._child(pick, row_of[pick.parent], told[pick.parent]) for pick in picks]
