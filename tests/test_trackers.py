@@ -24,9 +24,8 @@ from transformers.models.sam3.image_processing_sam3 import Sam3ImageProcessor
 from kit.core.errors import ConfigError, DataError
 from kit.propagators import greedy
 from kit.trackers import rows, sam2, sam3
-from kit.trackers.attention import weighted_keys
+from kit.trackers.attention import batches, weighted_keys
 from kit.trackers.base import Context, Memory, Prompt, Recall, Tracker
-from kit.trackers.rows import batches
 from kit.trackers.square import square_mask
 
 LENGTH = 19  # longer than pointers reach back (16)

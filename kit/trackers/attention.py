@@ -11,6 +11,23 @@ from kit.trackers.base import Context
 from kit.trackers.device import uploaded
 
 
+def batches(contexts: Sequence[Context], rows: int) -> Iterator[list[int]]:
+    """Indices of contexts that one call can take together.
+
+    No library masks keys, so rows of one call must recall equally many memories and pointers.
+
+    Args:
+        contexts: One per row.
+        rows: Most rows of one call, >= 1.
+    """
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, context in enumerate(contexts):
+        groups.setdefault((len(context.spatial), len(context.pointers)), []).append(index)
+    for group in groups.values():
+        for start in range(0, len(group), rows):
+            yield group[start : start + rows]
+
+
 def sine_code(distance: Tensor, width: int) -> Tensor:
     """Sine and cosine position code of "Attention is all you need", section 3.5.
 

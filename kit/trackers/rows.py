@@ -6,34 +6,18 @@ ways of their own. Formulas of `_answers`: `SAM2Base._forward_sam_heads` without
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kit.trackers.attention import batches
 from kit.trackers.base import Context, Encoded, Hypothesis, Memory
 from kit.trackers.device import running
 
 ABSENT = -1024.0  # NO_OBJ_SCORE of both libraries
-
-
-def batches(contexts: Sequence[Context], rows: int) -> Iterator[list[int]]:
-    """Indices of contexts that one call can take together.
-
-    No library masks keys, so rows of one call must recall equally many memories and pointers.
-
-    Args:
-        contexts: One per row.
-        rows: Most rows of one call, >= 1.
-    """
-    groups: dict[tuple[int, int], list[int]] = {}
-    for index, context in enumerate(contexts):
-        groups.setdefault((len(context.spatial), len(context.pointers)), []).append(index)
-    for group in groups.values():
-        for start in range(0, len(group), rows):
-            yield group[start : start + rows]
 
 
 class RowWise(ABC):
