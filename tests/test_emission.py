@@ -50,7 +50,7 @@ def video(tmp_path: Path) -> Video:
     return video
 
 
-def emitted(folder: Path, **settings: str) -> dict[str, list[int]]:
+def emitted(folder: Path, **settings: str | float) -> dict[str, list[int]]:
     """First row of every frame."""
     import json
 
@@ -77,6 +77,22 @@ def test_expected_score(video: Video, tmp_path: Path) -> None:
     found = emitted(tmp_path, presence="expected_score")
     assert found["00002"] == [0, 0, 0, 0, 2, 2, 0, 0]
     assert found["00001"] == [1, 1, 1, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("least", "expected"),
+    [
+        (0.15, [1, 1, 1, 2, 2, 2, 2, 2]),
+        (0.2, [1, 1, 1, 1, 1, 0, 0, 0]),  # object 2 is not above it; object 1 is at 9
+        (9, [0] * 8),
+    ],
+)
+def test_a_logit_to_be_above(
+    least: float, expected: list[int], video: Video, tmp_path: Path
+) -> None:
+    found = emitted(tmp_path, presence=least)
+    assert found["00001"] == expected
+    assert {1, 2} <= set(found["00000"])  # the given masks, whose scores are -9
 
 
 def test_what_becomes_free_goes_to_who_else_claimed_it(video: Video, tmp_path: Path) -> None:

@@ -584,6 +584,24 @@ def test_several_objects_with_anchors(tracker: Tracker, module: Any) -> None:
 
 
 @pytest.mark.parametrize("module", POLICIES)
+def test_anchor_frames_can_be_decoded_again_but_the_given_mask_stands(module: Any) -> None:
+    class Again(Scene):
+        def decode(
+            self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
+        ) -> list[Hypothesis]:
+            best_alone = [answer([HERE], [0.9], 5.0) for _ in contexts]
+            return super().decode(encoded, contexts, every) if every else best_alone
+
+    prompts = [prompt(0), prompt(4, THERE, given=False), prompt(6)]
+    results = run(module, scene := Again(), 8, prompts, redecode_anchors=True)
+    assert [result.presence[0] for result in results] == [10, 5, 5, 5, 5, 5, 10, 5]
+    np.testing.assert_array_equal(results[4].logits[0] > 0, HERE)
+    assert (4, 0) in scene.spatial(5)  # what is recalled is the anchor
+    plain = run(module, Scene(), 8, prompts)
+    np.testing.assert_array_equal(plain[4].logits[0] > 0, THERE)
+
+
+@pytest.mark.parametrize("module", POLICIES)
 @pytest.mark.parametrize("build", ["sam2", "sam3"])
 def test_an_object_that_is_never_seen_again(module: Any, build: str) -> None:
     library, model = {"sam2": (sam2, tiny_sam2), "sam3": (sam3, tiny_sam3)}[build]

@@ -305,6 +305,22 @@ def test_anchor_frames_can_be_decoded_again_but_the_given_mask_stands() -> None:
     assert (3, 1) not in script.recalled(4)[0]
 
 
+def test_the_tree_decodes_anchor_frames_again_and_goes_on_from_the_anchor() -> None:
+    uncertain = dict.fromkeys((2, 3), 1.0)
+    script = Script(presence=uncertain)
+    config = memory_tree.Config(redecode_anchors=True)
+    results = run(script, 8, [prompt(0), prompt(4, given=False), prompt(6)], config)
+    assert [result.presence[0] for result in results] == [10, 5, 1, 1, 5, 5, 10, 5]
+    (again,) = script.asked[4]  # the best pathway alone, the anchor among what it recalls
+    assert [int(r.memory.pointer) for r in again.spatial] == [0, 4, 6, 1, 2, 3]
+    plain = Script(presence=uncertain)
+    run(plain, 8, [prompt(0), prompt(4, given=False), prompt(6)], memory_tree.Config())
+    assert script.recalled(5) == plain.recalled(5)
+    assert script.recalled(7) == plain.recalled(7)
+    late = run(Script(), 6, [prompt(2, given=False)], config)  # nothing to decode from yet
+    assert [result.presence[0] for result in late] == [10, 5, 5, 5]
+
+
 def test_backward_goes_from_the_last_prompt_to_the_beginning() -> None:
     script = Script()
     results = run(script, 8, [prompt(2), prompt(5)], greedy.Config(direction="backward"))
@@ -545,6 +561,28 @@ def test_at_an_anchor_all_pathways_collapse_to_its_mask() -> None:
     assert past.recalled(1)[0] == [(0, 0)]
 
 
+def test_rows_and_memories_of_all_objects_are_asked_for_together() -> None:
+    calls: list[tuple[str, int]] = []
+
+    class Counted(Script):
+        def decode(
+            self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
+        ) -> list[Hypothesis]:
+            calls.append(("decode", len(contexts)))
+            return super().decode(encoded, contexts, every)
+
+        def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
+            calls.append(("remember", len(hypotheses)))
+            return super().remember(encoded, hypotheses)
+
+    prompts = [prompt(0, id_) for id_ in (1, 2, 3)]
+    run(Counted(), 2, prompts)
+    assert calls[-2:] == [("decode", 3), ("remember", 3)]
+    unsure = Counted(presence=dict.fromkeys(range(1, 4), 1.0))
+    run(unsure, 4, prompts, memory_tree.Config())
+    assert calls[-2:] == [("decode", 9), ("remember", 9)]  # three pathways of each
+
+
 # --- properties on tiny models -----------------------------------------------------------------
 
 
@@ -589,6 +627,12 @@ def test_one_pathway_without_gate_and_modulation_is_greedy(tracker: Tracker) -> 
     assert ((tree > 0) == (plain > 0)).mean() > 0.999
     gated = memory_tree.propagate(tracker, CLIP, masks_at(0), memory_tree.Config(pathways=1))
     assert np.abs(logits(gated) - plain).max() > 0.2  # the parts left out above do something
+
+
+@pytest.mark.parametrize("module", [greedy, memory_tree], ids=["greedy", "tree"])
+def test_the_same_run_gives_the_same_bits(tracker: Tracker, module: Any) -> None:
+    runs = [logits(module.propagate(tracker, CLIP, masks_at(0, 9), module.Config())) for _ in "ab"]
+    np.testing.assert_array_equal(*runs)
 
 
 def test_a_palindrome_gives_the_same_masks_both_ways(tracker: Tracker) -> None:

@@ -7,7 +7,7 @@ other masks, without a model: thresholds are swept in seconds on the CPU.
 import argparse
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from kit.core.types import Video
 from kit.stages import settings
 
 VERSION = 1
-PRESENCE = ("library", "expected_score")
+Rule = Callable[[float, float], bool]  # of object score logit and predicted IoU
 OVERLAP = ("logits", "smaller", "surer")
 
 
@@ -31,14 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--masks", type=Path, required=True, help="masks as propagated (.zip)")
     parser.add_argument(
         "--settings", type=settings.parsed, required=True,
-        help=f'{{"presence": one of {PRESENCE}, "overlap": one of {OVERLAP}}}',
+        help=f'{{"presence": one of {(*PRESENCE,)} or the logit to be above, '
+        f'"overlap": one of {OVERLAP}}}',
     )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, help="masks (.zip)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Emit one video anew."""
-    presence = _choice(args.settings, "presence", PRESENCE)
+    presence = rule(args.settings.get("presence", "library"))
     overlap = _choice(args.settings, "overlap", OVERLAP)
     video = artifacts.read_video(args.frames)
     notes = artifacts.read_masks(args.masks, {"video": video.digest})
@@ -63,10 +64,23 @@ def emits(presence: float, iou: float) -> bool:
     return chance > 1 / (1 + iou)
 
 
+# Where the library thinks an object absent its mask is empty: no rule can say more than it.
+PRESENCE: dict[str, Rule] = {"library": lambda presence, iou: True, "expected_score": emits}
+
+
+def rule(value: str | float) -> Rule:
+    """The rule by which an object counts as present: one with a name, or a logit to be above."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return lambda presence, iou: presence > value
+    return PRESENCE[_choice({"presence": value}, "presence", tuple(PRESENCE))]
+
+
 class Emission:
     """The decision for one video, frame by frame."""
 
-    def __init__(self, video: Video, notes: Mapping[str, Any], presence: str, overlap: str) -> None:
+    def __init__(
+        self, video: Video, notes: Mapping[str, Any], presence: Rule, overlap: str
+    ) -> None:
         self.video, self.notes = video, notes
         self.presence, self.overlap = presence, overlap
         self._given = {(o.first_frame, o.id) for o in video.objects}
@@ -85,12 +99,10 @@ class Emission:
         return data if (labels == before).all() else masks.encode_png(labels)
 
     def _absent(self, frame: str) -> Iterator[int]:
-        if self.presence == "library":
-            return
         for key, frames in self.notes["objects"].items():
             soft = frames.get(frame)
             given = (frame, int(key)) in self._given
-            if soft and not given and not emits(soft["presence"], soft["iou"]):
+            if soft and not given and not self.presence(soft["presence"], soft["iou"]):
                 yield int(key)
 
     def _claims(self, frame: str, dropped: set[int]) -> dict[int, masks.Mask]:
