@@ -61,6 +61,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_a_log_and_a_model_that_can_be_loaded(whole: Path) -> None:
     log = rows(whole)
+    pictures = sorted(path.name for path in (whole / loop.SAMPLES).iterdir())
+    assert pictures == ["000002.png", "000004.png", "000006.png"]
     assert [int(row["step"]) for row in log] == [1, 2, 3, 4, 5, 6]
     assert {"loss", "iou", "present", "rate"} <= set(log[0])
     told = json.loads((whole / models.MODEL).read_text())
@@ -155,6 +157,9 @@ class Line:
 
     def loss(self, phase: Any, batch: torch.Tensor) -> Outcome:
         return Outcome(((self.model(batch) - self._slope * batch) ** 2).sum(), len(batch))
+
+    def picture(self, phase: Any) -> None:
+        return None
 
     def save(self, folder: Path) -> None:
         (folder / "saved").touch()

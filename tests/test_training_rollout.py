@@ -13,7 +13,7 @@ from kit.propagators import greedy
 from kit.trackers import sam2, sam3
 from kit.trackers.base import Prompt
 from kit.training import batch, clips, losses
-from kit.training.rollout import Teacher, rollout
+from kit.training.rollout import Teacher, corrected, rollout
 from kit.training.sam2 import Sam2Steps
 from kit.training.sam3 import Sam3Steps
 
@@ -109,6 +109,37 @@ def test_gradients_reach_every_part(name: str, first: str, trackers: dict[str, A
         assert any(any(key in n for key in part.split("|")) for n in learned), part
     model.zero_grad()
     model.eval()
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_corrections_are_clicks_into_what_is_wrong(name: str, trackers: dict[str, Any]) -> None:
+    """Each further answer counts in the loss; the last one is what is remembered."""
+    steps = LIBRARIES[name][1](trackers[name].eval())
+    material = batch.collate([clip(first="point")], steps, torch.device("cpu"))
+    with torch.no_grad():
+        alone = rollout(steps, material, Teacher())
+        mended = rollout(steps, material, Teacher(), corrections=2)
+    assert [s.frame for s in alone] == [0, *range(1, FRAMES)]
+    assert [s.frame for s in mended] == [0, 0, 0, *range(1, FRAMES)]
+    assert torch.equal(alone[0].answer.logits, mended[0].answer.logits)
+    assert not torch.equal(mended[1].answer.logits, mended[2].answer.logits[:, :1])
+
+
+def test_where_a_correction_goes() -> None:
+    """Half of the object was missed, and as much beside it taken for it."""
+    mask, low = torch.zeros(2, 8, 8), torch.full((2, 8, 8), -5.0)
+    mask[:, 2:6, 2:6] = 1
+    low[0, 2:6, 2:4] = 5  # the right half is missed
+    low[1, 2:6, 2:6] = 5  # all is right
+    low[1, 7, 0] = 5  # but for a corner
+    for chance in (0.0, 0.5, 0.99):
+        points, labels = corrected(low, mask, torch.tensor([chance, chance]))
+        (missed,), (taken,) = points.tolist()
+        assert missed[0] in (4, 5) and 2 <= missed[1] < 6
+        assert taken == [0, 7]
+        assert labels.tolist() == [[1], [0]]
+    _, labels = corrected(mask * 10 - 5, mask, torch.tensor([0.3, 0.3]))
+    assert labels.tolist() == [[1], [1]]
 
 
 def test_the_teacher_replaces_what_is_remembered(trackers: dict[str, Any]) -> None:

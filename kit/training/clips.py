@@ -32,6 +32,7 @@ class Config:
     reverse: float = 0.0  # probability that time runs backward
     points: float = 0.25  # probability that the first frame is prompted by a click
     boxes: float = 0.25  # ... by a box; otherwise by the mask
+    corrections: int = 0  # clicks that then correct the answer to a click or box; SAM 2: up to 7
     later: float = 0.5  # probability that masks are given on later frames as well
     most_later: int = 3  # and on how many at most
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from kit.core import files
 from kit.core.errors import DataError
@@ -24,6 +25,7 @@ from kit.training.objective import Objective, Outcome
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
+SAMPLES = "samples"  # a picture at every checkpoint
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,10 @@ class _Run:
         if ranks.rank() == 0:
             path, state = self._folder / CHECKPOINT, (self._objective.model, self._optimizer)
             checkpoint.write(path, self.step, self._digest, *state, self._mean)
+            picture = self._objective.picture(_phase_at(self._phases, self.step - 1).settings)
+            if picture is not None:
+                with files.replacing(self._folder / SAMPLES / f"{self.step:06d}.png") as stream:
+                    Image.fromarray(picture).save(stream, "PNG")
 
     def finish(self) -> None:
         """Write the model, averaged if it was to be."""

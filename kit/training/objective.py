@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -35,6 +36,10 @@ class Objective(Protocol):
 
     def loss(self, phase: Any, batch: Any) -> Outcome:
         """Loss of a batch, with gradients; it leaves nothing to chance but dropout."""
+        ...
+
+    def picture(self, phase: Any) -> NDArray[np.uint8] | None:
+        """What the model makes of always the same material, `uint8[H, W, 3]`; None: nothing."""
         ...
 
     def save(self, folder: Path) -> None:

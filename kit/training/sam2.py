@@ -66,11 +66,13 @@ class Sam2Steps:
         answer = self._heads(encoded, self._map(encoded.tokens), masks=small, several=False)
         return full, answer
 
-    def prompt(self, encoded: Encoded, points: Tensor, labels: Tensor) -> Answer:
+    def prompt(
+        self, encoded: Encoded, points: Tensor, labels: Tensor, before: Tensor | None = None
+    ) -> Answer:
         """See `Steps`."""
         features = self._map(encoded.tokens + self.model.no_mem_embed)
         several = self.model._use_multimask(True, {"point_labels": labels})
-        return self._heads(encoded, features, points, labels, several=several)
+        return self._heads(encoded, features, points, labels, before, several)
 
     def decode(self, encoded: Encoded, contexts: Sequence[Context]) -> Answer:
         """See `Steps`; rows that recall equally many memories go together."""

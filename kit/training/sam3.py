@@ -64,11 +64,13 @@ class Sam3Steps:
         best = Answer(low, answer.iou.amax(1, keepdim=True), answer.presence, token[:, None])
         return squares * 20 - 10, best
 
-    def prompt(self, encoded: Encoded, points: Tensor, labels: Tensor) -> Answer:
+    def prompt(
+        self, encoded: Encoded, points: Tensor, labels: Tensor, before: Tensor | None = None
+    ) -> Answer:
         """See `Steps`."""
         features = self._map(encoded.tokens + self.model.no_memory_embedding)
         several = labels.shape[1] <= self.model.config.multimask_max_pt_num
-        return self._heads(encoded, features, points, labels, several=several)
+        return self._heads(encoded, features, points, labels, before, several)
 
     def decode(self, encoded: Encoded, contexts: Sequence[Context]) -> Answer:
         """See `Steps`; rows that recall equally many memories go together."""

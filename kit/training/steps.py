@@ -68,13 +68,16 @@ class Steps(Protocol):
         """
         ...
 
-    def prompt(self, encoded: Encoded, points: Tensor, labels: Tensor) -> Answer:
+    def prompt(
+        self, encoded: Encoded, points: Tensor, labels: Tensor, before: Tensor | None = None
+    ) -> Answer:
         """Decode clicks without memory.
 
         Args:
             encoded: R rows.
             points: float [R, P, 2], x and y in pixels of the model's input.
             labels: int32 [R, P]; 1 on the object, 0 beside it, 2 and 3 the corners of a box.
+            before: float [R, 1, 4h, 4w], the logits that the last of the clicks corrects.
         """
         ...
 

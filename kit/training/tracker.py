@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from kit import plugins
 from kit.core.errors import ConfigError
-from kit.training import clips, loop, losses, starting
+from kit.training import clips, loop, losses, samples, starting
 from kit.training.batch import Batch, collate
 from kit.training.clips import Source
 from kit.training.objective import Outcome
@@ -22,6 +23,9 @@ from kit.training.sam3 import Sam3Steps
 from kit.training.steps import Steps
 
 STEPS: Mapping[str, Callable[[Any], Steps]] = {"sam2": Sam2Steps, "sam3": Sam3Steps}
+
+
+SAMPLE = 7  # seed of the clip in the pictures
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,22 @@ class Tracking:
         """Losses of all frames, per object (frames add up, as in SAM 2's training)."""
         cuda = self._device.type == "cuda"
         with torch.autocast("cuda", torch.bfloat16, enabled=cuda):
-            spoken = rollout(self._steps, batch, phase.teacher)
+            spoken = rollout(self._steps, batch, phase.teacher, phase.clip.corrections)
         total = torch.zeros((), device=self._device)
         for item in spoken:
             total = total + _loss(item, batch, phase)
         decoded = [item for item in spoken if not item.prompt]
         return Outcome(total, len(batch.clip), _shown(decoded, batch))
+
+    @torch.no_grad()
+    def picture(self, phase: Config) -> NDArray[np.uint8]:
+        """One clip, tracked without a teacher."""
+        clip = clips.sample(self._source, phase.clip, np.random.default_rng(SAMPLE))
+        batch = collate([clip], self._steps, self._device)
+        self.model.eval()
+        spoken = rollout(self._steps, batch, Teacher())
+        self.model.train()
+        return samples.sheet(clip.frames, batch, spoken)
 
     def save(self, folder: Path) -> None:
         """Write the model."""
