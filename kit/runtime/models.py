@@ -128,6 +128,8 @@ def _sam2(settings: Settings) -> Any:
     elif (path / MODEL).is_file():
         config, path = _architecture(path / MODEL), path / WEIGHTS
     if config is None:
+        if not path.exists():
+            raise WeightsError(f"{source}: no such folder or file.{_ADVICE}")
         raise WeightsError(
             f"{source}: a local SAM 2 checkpoint needs `config` beside `source`, for example "
             "configs/sam2.1/sam2.1_hiera_l.yaml."
