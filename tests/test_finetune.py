@@ -48,8 +48,8 @@ def test_a_few_steps_and_then_masks(real_data: Path, tmp_path: Path) -> None:
     (tmp_path / "tune.yaml").write_text(yaml.safe_dump(configuration(real_data)))
     target = f"work/real/masks/first.tuned/{VIDEOS[0]}.zip"
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile"),
-         "--directory", str(tmp_path), "--configfile", "tune.yaml", target],
+        [sys.executable, "-m", "snakemake", target, "--cores", "1", "--snakefile",
+         str(ROOT / "Snakefile"), "--directory", str(tmp_path), "--configfile", "tune.yaml"],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
