@@ -73,6 +73,27 @@ def test_a_run_leaves_a_log_and_a_model_that_can_be_loaded(whole: Path) -> None:
     assert len(changed) > 100
 
 
+def test_a_trained_model_can_be_trained_further(whole: Path, tmp_path: Path) -> None:
+    phase = {"steps": 1, "batch": 1, "clip": {"frames": 2}, "stride": 4}
+    assert train(tmp_path, model={"source": str(whole)}, phases=[phase]) == 0
+    assert json.loads((tmp_path / models.MODEL).read_text())["architecture"] == "tiny"
+    models.load("sam2", {"source": str(tmp_path)}, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        ({"source": "facebook/sam2.1-hiera-large"}, "configs/sam2.1/sam2.1_hiera_l.yaml"),
+        ({"source": "x.pt", "config": "configs/sam2/sam2_hiera_t.yaml"},
+         "configs/sam2/sam2_hiera_t.yaml"),
+        ({"source": "scratch", "config": "configs/sam2.1/sam2.1_hiera_t.yaml"},
+         "configs/sam2.1/sam2.1_hiera_t.yaml"),
+    ],
+)  # fmt: skip
+def test_a_tuned_sam2_is_built_as_what_it_came_from(preset: dict[str, str], expected: str) -> None:
+    assert models.sam2_architecture(preset) == expected
+
+
 def test_stopped_anywhere_it_goes_on_as_if_it_had_not(whole: Path, tmp_path: Path) -> None:
     """At a checkpoint and between two: the steps after the last one are done again."""
     for end in ("2", "3", "5"):

@@ -89,12 +89,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("cut", "wide", "half"):
         shutil.copytree(dino, folder / name)
     cut(folder / "cut" / "model.safetensors", 0.3)
-    text = (
-        (dino / "config.json")
-        .read_text()
-        .replace('"intermediate_size": 96', '"intermediate_size": 100')
-    )
-    (folder / "wide" / "config.json").write_text(text)
+    told = json.loads((dino / "config.json").read_text())
+    told["intermediate_size"] += 4
+    (folder / "wide" / "config.json").write_text(json.dumps(told))
     tensors = load_file(dino / "model.safetensors")
     kept = dict(sorted(tensors.items())[: len(tensors) // 2])
     save_file(kept, folder / "half" / "model.safetensors", metadata={"format": "pt"})

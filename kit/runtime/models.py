@@ -24,6 +24,7 @@ RECENT = Recent()  # models of this process
 
 # A model that the kit has trained: a folder with its weights and, written last, what it is.
 MODEL, MODEL_SCHEMA, WEIGHTS = "model.json", "model/1", "model.safetensors"
+TINY = "tiny"  # as a source: the embedded family; as an architecture: that of its SAM 2
 
 
 @dataclass(frozen=True)
@@ -114,30 +115,48 @@ def _sam2(settings: Settings) -> Any:
 
     The package's are a yaml by name and weights as .pt or .safetensors; the kit's are a folder.
     """
+    config = sam2_architecture(settings)
+    weights = _state_dict(_sam2_file(settings))  # first: a wrong path should fail at once
+    model = tiny.new("sam2") if config == TINY else untrained_sam2(config)
+    _fill(model, weights, settings["source"])
+    return model
+
+
+def sam2_architecture(settings: Settings) -> str:
+    """What a SAM 2 preset is built as: a yaml of the sam2 package, or "tiny".
+
+    Raises:
+        WeightsError: The preset does not tell.
+    """
+    from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
+
+    source = settings["source"]
+    if (config := settings.get("config")) is not None:
+        return str(config)
+    if source in HF_MODEL_ID_TO_FILENAMES:
+        return str(HF_MODEL_ID_TO_FILENAMES[source][0])
+    if (Path(source) / MODEL).is_file():
+        return _architecture(Path(source) / MODEL)
+    if not Path(source).exists():
+        raise WeightsError(f"{source}: no such folder or file.{_ADVICE}")
+    raise WeightsError(
+        f"{source}: a local SAM 2 checkpoint needs `config` beside `source`, for example "
+        "configs/sam2.1/sam2.1_hiera_l.yaml."
+    )
+
+
+def _sam2_file(settings: Settings) -> Path:
+    """The weights of a SAM 2 preset, fetched if need be."""
     from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
 
     source, revision = settings["source"], settings.get("revision")
-    config = settings.get("config")
-    path = Path(source)
     if source in HF_MODEL_ID_TO_FILENAMES:
         from huggingface_hub import hf_hub_download
 
-        named, file = HF_MODEL_ID_TO_FILENAMES[source]
-        config = config or named
-        path = Path(_fetched(settings, lambda s, **_: hf_hub_download(s, file, revision=revision)))
-    elif (path / MODEL).is_file():
-        config, path = _architecture(path / MODEL), path / WEIGHTS
-    if config is None:
-        if not path.exists():
-            raise WeightsError(f"{source}: no such folder or file.{_ADVICE}")
-        raise WeightsError(
-            f"{source}: a local SAM 2 checkpoint needs `config` beside `source`, for example "
-            "configs/sam2.1/sam2.1_hiera_l.yaml."
-        )
-    weights = _state_dict(path)  # before the model is built: a wrong path should fail at once
-    model = tiny.new("sam2") if config == "tiny" else untrained_sam2(config)
-    _fill(model, weights, source)
-    return model
+        file = HF_MODEL_ID_TO_FILENAMES[source][1]
+        return Path(_fetched(settings, lambda s, **_: hf_hub_download(s, file, revision=revision)))
+    path = Path(source)
+    return path / WEIGHTS if (path / MODEL).is_file() else path
 
 
 def untrained_sam2(config: str) -> Any:

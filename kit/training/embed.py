@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
 def half(model: Any, folder: Path) -> None:
     """Write a model as float16."""
     folder.mkdir(parents=True, exist_ok=True)
-    starting.save_model(model.to(torch.float16), {}, folder)
+    starting.save_model(model.to(torch.float16), {"source": starting.SCRATCH}, folder)
 
 
 def both_halves(tracker: Any, detector: Any) -> Any:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -63,16 +62,10 @@ def save_model(model: Any, origin: Mapping[str, Any], folder: Path) -> None:
     if hasattr(model, "save_pretrained"):
         model.save_pretrained(folder)
     else:
-        told["architecture"] = origin.get("config") or "tiny"
+        scratch = origin["source"] == SCRATCH and not origin.get("config")
+        told["architecture"] = models.TINY if scratch else models.sam2_architecture(origin)
         weights = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
         with files.replacing(folder / models.WEIGHTS) as stream:
             stream.write(save(weights))
     told["sha256"] = files.sha256(folder / models.WEIGHTS)
     files.write_json(folder / models.MODEL, told)
-
-
-def rounded(model: nn.Module, dtype: torch.dtype) -> None:
-    """Round all weights to what a smaller type can hold."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(parameter.to(dtype))
