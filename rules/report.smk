@@ -9,11 +9,7 @@ REPORT = f"{WORK}/report/{config['split']}.html"
 
 # Pictures must not pass for results where the models have never seen the like.
 TINY = any(model.get("source") == "tiny" for model in config["models"].values())
-NOTE = (
-    "Made with the tiny models. They know drawn videos alone: on these masks mean nothing."
-    if TINY and DRAWN is None
-    else ""
-)
+NOTE = "Made with the tiny models. They know drawn videos alone: on these masks mean nothing."
 
 
 rule report:
@@ -37,7 +33,7 @@ rule report:
             {name: [recipe.path, recipe.mining] for name, recipe in RECIPES.items()}
         ),
         videos=VIDEOS,
-        note=NOTE,
+        note=["--note", NOTE] if TINY and DRAWN is None else [],
         version=version("report"),
     shell:
-        "{PYTHON:q} -m kit report --work {params.work:q} --split {params.split:q} --recipes {params.recipes:q} --videos {params.videos:q} --note {params.note:q} --output {output:q} > {log:q} 2>&1"
+        "{PYTHON:q} -m kit report --work {params.work:q} --split {params.split:q} --recipes {params.recipes:q} --videos {params.videos:q} {params.note:q} --output {output:q} > {log:q} 2>&1"

@@ -87,7 +87,7 @@ def test_views_are_eight_different_and_keep_object_and_pixels_together() -> None
 
 def test_features_are_unit_rows(model: torch.nn.Module) -> None:
     image, mask = scene()
-    for pooling, width in (("masked_mean", 48), ("cls", 48), ("both", 96)):
+    for pooling, width in (("masked_mean", 96), ("cls", 96), ("both", 192)):
         config = dinov3.Config(pooling=pooling, size=32)
         rows = dinov3.embed(model, dinov3.pool(image, mask, config), config, 3)
         assert rows.shape == (8, width)
