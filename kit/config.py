@@ -4,9 +4,7 @@ A stage is handed its own block alone, as canonical JSON, so that an unrelated e
 of keys changes nothing that Snakemake compares.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +12,15 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from kit import plugins
+from kit import concepts, plugins
 from kit.core.errors import ConfigError
 from kit.core.files import canonical_json
+from kit.recipes import PARTS, plan
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
-PARTS = {
-    "detector": "detectors",
-    "embedder": "embedders",
-    "selector": "selectors",
-    "propagator": "propagators",
-    "emission": "emissions",
-}  # the parts of a recipe, in the order in which they stand in its path, and where presets live
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A named chain of presets.
-
-    Attributes:
-        name: As in the config; names the archive.
-        parts: Part ("detector", ...) to preset; detector, embedder, emission may be absent.
-    """
-
-    name: str
-    parts: Mapping[str, str]
-
-    @property
-    def mining(self) -> str:
-        """Path part of what chooses the anchors: "<detector>.<embedder>.<selector>"."""
-        return ".".join(v for k, v in self.parts.items() if k not in ("propagator", "emission"))
-
-    @property
-    def track(self) -> str:
-        """Path part of what is propagated: "<detector>.<embedder>.<selector>.<propagator>"."""
-        return f"{self.mining}.{self.parts['propagator']}"
-
-    @property
-    def path(self) -> str:
-        """Path part of the whole recipe; differs from `track` where there is an emission."""
-        return ".".join(self.parts.values())
+# Presets that a preset names: resolved and handed to the method's stage, or other stages' business.
+RESOLVED = {"model": "models", "decoder": "models", "tracker": "trackers"}
+NAMED = {"of": None, "propagator": "propagators"}  # None: presets of its own family
 
 
 class Config:
@@ -67,16 +34,13 @@ class Config:
         """
         _validate(values)
         self.values = values
-        for recipe in self.recipes.values():
-            for part in recipe.parts:
-                self.settings(PARTS[part], recipe.parts[part])
+        for parts in values["recipes"].values():
+            for part, family in PARTS.items():
+                if part in parts:
+                    self._check(family, parts[part])
+        self.recipes = plan(values)
         for name in self.trainings:
             self.training(name)
-
-    @cached_property
-    def recipes(self) -> dict[str, Recipe]:
-        """Recipes by name."""
-        return {name: _recipe(name, parts) for name, parts in self.values["recipes"].items()}
 
     def settings(self, family: str, preset: str) -> str:
         """What a stage reads of one preset: canonical JSON with models and tracker resolved."""
@@ -94,17 +58,35 @@ class Config:
         return canonical_json({k: v for k, v in block.items() if k != "gpus"})
 
     def trained(self, family: str, preset: str) -> list[str]:
-        """Training runs whose results a preset uses, itself or through its tracker."""
-        block = self.values[family][preset]
-        models = [self.values["models"][block["model"]]] if "model" in block else []
-        names = [model["trained"] for model in models if "trained" in model]
-        return names + (self.trained("trackers", block["tracker"]) if "tracker" in block else [])
+        """Training runs whose results a preset, or several joined by +, or their trackers use."""
+        found: list[str] = []
+        for block in (self.values[family][one] for one in preset.split("+")):
+            models = [self.values["models"][block[k]] for k in ("model", "decoder") if k in block]
+            found += [model["trained"] for model in models if "trained" in model]
+            found += self.trained("trackers", block["tracker"]) if "tracker" in block else []
+        return found
+
+    def pass_settings(self, passing: str, video: str) -> str:
+        """The same for the detector presets of one vision pass ("exemplar+concept"), on a video."""
+        own = [self._detector(preset, video) for preset in passing.split("+")]
+        return canonical_json(own if len(own) > 1 else own[0])
+
+    def _detector(self, preset: str, video: str) -> dict[str, Any]:
+        where = f"detectors.{preset}"
+        block = self._resolved("detectors", preset, where)
+        if "concepts" in block:
+            block["concepts"] = concepts.of_video(block["concepts"], video, f"{where}.concepts")
+        return block
 
     def versions(self, family: str, preset: str) -> str:
-        """What results of a preset depend on beside its settings; see `plugins.identity`."""
-        return plugins.identity(family, self._resolved(family, preset, family))
+        """What results of a preset, or of several joined by +, depend on beside their settings.
 
-    def _resolved(self, family: str, preset: str, where: str) -> dict[str, Any]:
+        See `plugins.identity`.
+        """
+        blocks = (self._resolved(family, one, family) for one in preset.split("+"))
+        return " ".join(filter(None, (plugins.identity(family, block) for block in blocks)))
+
+    def _block(self, family: str, preset: str, where: str) -> dict[str, Any]:
         presets = self.values.get(family, {})
         if preset not in presets:
             raise ConfigError(
@@ -114,7 +96,11 @@ class Config:
         block = dict(presets[preset])
         if "method" in block:
             plugins.version(family, block["method"])  # says which methods there are, if not this
-        for key, home in (("model", "models"), ("tracker", "trackers")):
+        return block
+
+    def _resolved(self, family: str, preset: str, where: str) -> dict[str, Any]:
+        block = self._block(family, preset, where)
+        for key, home in RESOLVED.items():
             if key in block:
                 block[key] = self._resolved(home, block[key], f"{family}.{preset}.{key}")
         if (run := block.pop("trained", None)) is not None:
@@ -122,7 +108,21 @@ class Config:
                 known = plugins.suggestion(run, self.trainings)
                 raise ConfigError(f"{where}: no training `{run}`.{known}")
             block["source"] = f"{self.values.get('work', 'work')}/trainings/{run}"
-        return block
+        return {key: value for key, value in block.items() if key not in NAMED}
+
+    def _check(self, family: str, preset: str) -> None:
+        """Look up a preset and all that it names."""
+        self.settings(family, preset)
+        if family == "detectors":
+            self._detector(preset, "")  # is there a file where one is named
+        block = self.values[family][preset]
+        for key, home in NAMED.items():
+            for name in _listed(block.get(key, [])):
+                if key == "of" and "of" in self.values[family].get(name, {}):
+                    raise ConfigError(
+                        f"{family}.{preset}.of: `{name}` is itself made of others; name those."
+                    )
+                self._check(home or family, name)
 
 
 def load(path: Path) -> Config:
@@ -136,12 +136,8 @@ def load(path: Path) -> Config:
     return Config(values or {})
 
 
-def _recipe(name: str, parts: Mapping[str, str]) -> Recipe:
-    mines = "detector" in parts
-    if mines != ("embedder" in parts):
-        missing = "embedder" if mines else "detector"
-        raise ConfigError(f"recipes.{name}: candidates need both parts; `{missing}` is missing.")
-    return Recipe(name, {part: parts[part] for part in PARTS if part in parts})
+def _listed(value: Any) -> Sequence[str]:
+    return value if isinstance(value, list) else [value]
 
 
 def _validate(values: Mapping[str, Any]) -> None:
@@ -182,6 +178,8 @@ def _allowed(validator: str, rule: Any) -> str:
         "exclusiveMinimum": "it must be more than {}",
         "minLength": "it needs at least {} characters",
         "minProperties": "it needs at least {} entry",
+        "minItems": "it needs at least {} entry",
+        "uniqueItems": "no entry may stand there twice",
         "pattern": "it must match {}",
     }
     shown = ", ".join(map(str, rule)) if isinstance(rule, list) else rule

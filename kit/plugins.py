@@ -10,6 +10,7 @@ import difflib
 import importlib
 import types
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -17,6 +18,7 @@ from kit.core import weights
 from kit.core.errors import ConfigError
 
 FAMILIES = ("detectors", "embedders", "selectors", "trackers", "propagators")
+LOADED = ("model", "decoder", "tracker")  # what presets name that has weights
 VERSIONED = (*FAMILIES, "stages", "data", "metrics")  # packages whose modules carry a `VERSION`
 _HERE = Path(__file__).parent
 
@@ -45,11 +47,18 @@ def identity(family: str, block: Mapping[str, Any]) -> str:
     words = []
     if "method" in block:  # an emission has none: its stage is the only method
         words.append(f"{block['method']}={version(family, block['method'])}")
-    if "model" in block and (content := weights.identity(block["model"]["source"])):
-        words.append(f"weights={content}")
+    for key in ("model", "decoder"):
+        if key in block and (content := weights.identity(block[key]["source"])):
+            words.append(f"weights={content}")
     if "tracker" in block:
         words.append(identity("trackers", block["tracker"]))
     return " ".join(words)
+
+
+def offers(family: str, method: str, name: str) -> bool:
+    """Whether a method's module defines a function or constant; read without importing it."""
+    _check(family, method)
+    return any(name in _defined(node) for node in _parsed(_HERE / family / f"{method}.py").body)
 
 
 def load(family: str, method: str) -> types.ModuleType:
@@ -65,10 +74,10 @@ def load(family: str, method: str) -> types.ModuleType:
 def configured(family: str, settings: Mapping[str, Any]) -> tuple[types.ModuleType, Any]:
     """Import the method that `settings` names and build its `Config` from the other keys.
 
-    `model` and `tracker` are not the method's own settings: the stage resolves them.
+    `model`, `decoder` and `tracker` are not the method's own settings: the stage loads them.
     """
     module = load(family, str(settings.get("method")))
-    own = {k: v for k, v in settings.items() if k not in ("method", "model", "tracker")}
+    own = {k: v for k, v in settings.items() if k not in ("method", *LOADED)}
     return module, parse(module.Config, own, f"{family}.{settings['method']}")
 
 
@@ -113,10 +122,22 @@ def _check(family: str, method: str) -> None:
 
 
 def _version_of(file: Path) -> int | None:
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["VERSION"]:
+    for node in _parsed(file).body:
+        if isinstance(node, ast.Assign) and "VERSION" in _defined(node):
             return int(ast.literal_eval(node.value))
     return None
+
+
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    """Names that a statement of a module defines."""
+    if isinstance(node, ast.Assign):
+        return [ast.unparse(target) for target in node.targets]
+    return [node.name] if isinstance(node, ast.FunctionDef) else []
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -128,6 +149,8 @@ def _fits(value: object, hint: Any) -> bool:
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
         return isinstance(value, (list, tuple)) and all(_fits(v, item) for v in value)
+    if get_origin(hint) is Mapping:  # of text to text
+        return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
     if get_origin(hint) is not None:  # Literal
         return value in get_args(hint)
     if hint is float:

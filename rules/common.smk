@@ -5,6 +5,7 @@ The plan reads files' names and sizes alone; pixels belong to `kit`.
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -38,7 +39,7 @@ DATA = config["data"]
 WORK = f"{config.get('work', 'work')}/{config['split']}"
 DRAWN = DATA.get("draw")
 RECIPES = CONFIG.recipes
-MININGS = {recipe.mining: recipe for recipe in RECIPES.values()}
+MININGS = {m.mining: m for recipe in RECIPES.values() for m in recipe.minings}
 TRACKS = {recipe.track: recipe for recipe in RECIPES.values()}
 PATHS = {recipe.path: recipe for recipe in RECIPES.values()}
 SETUP = config.get("run", {})
@@ -68,14 +69,17 @@ VIDEOS = checked(lambda: videos_of(DATA))
 HAS_TRUTH = bool(DRAWN) or DATA.get("ground_truth", False)
 
 
+def any_of(names):
+    """A wildcard is one of these names and no other."""
+    return "|".join(map(re.escape, names)) or "none"
+
+
 wildcard_constraints:
     video="|".join(map(re.escape, VIDEOS)),
-    detector="[A-Za-z0-9_-]+",
-    embedder="[A-Za-z0-9_-]+",
-    mining="|".join(map(re.escape, MININGS)),
-    track="|".join(map(re.escape, TRACKS)),
-    path="|".join(map(re.escape, PATHS)),
-    recipe="|".join(map(re.escape, RECIPES)),
+    mining=any_of(MININGS),
+    track=any_of(TRACKS),
+    path=any_of(PATHS),
+    recipe=any_of(RECIPES),
 
 
 def flags(values):
@@ -108,11 +112,34 @@ def drawing():
     return {key: value for key, value in DRAWN.items() if key != "videos"}
 
 
-def gated(recipe, pattern):
+def await_first(recipe):
+    """Go no further until the anchors of the recipe that this one goes on from are known."""
+    if recipe.after is not None:
+        checkpoints.anchors.get(mining=recipe.after.mining)
+
+
+def first_pass(recipe, video):
+    """The masks and anchors that a recipe goes on from, by flag; none if it starts afresh."""
+    if recipe.after is None:
+        return {}
+    return {
+        "--first-masks": f"{WORK}/masks/{recipe.after.path}/{video}.zip",
+        "--first-anchors": f"{WORK}/anchors/{recipe.after.mining}/{video}.json",
+    }
+
+
+def first_files(recipe, videos=VIDEOS):
+    """The same as inputs, of some videos."""
+    await_first(recipe)
+    return [file for v in videos for file in first_pass(recipe, v).values()]
+
+
+def gated(recipe, pattern, **more):
     """Files made from anchors, named only once all decisions of that mining are there.
 
     Snakemake then knows, in the same run, which anchors changed, and what follows from the others
-    stays. Whatever depends on anchors must come through here; one plain path would mark all.
+    stays. Whatever depends on anchors must come through here, or through `await_first`, and so must
+    every input of its rule; one plain path would mark all.
     """
 
     def names(wildcards):
@@ -121,8 +148,10 @@ def gated(recipe, pattern):
             pattern,
             video=VIDEOS,
             path=recipe.path,
+            emitted=recipe.emitted,
             track=recipe.track,
             recipe=recipe.name,
+            **more,
         )
 
     return names

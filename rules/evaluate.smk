@@ -1,21 +1,25 @@
 """From masks to the official numbers, where there is ground truth.
 
-REQUIRES {WORK}/frames/VIDEO.json, {WORK}/masks/PATH/VIDEO.zip
+REQUIRES {WORK}/frames/VIDEO.json, {WORK}/masks/PATH/VIDEO.zip, and what was mined
 MAKES    {WORK}/scores/PATH/VIDEO.json
+         {WORK}/audits/DETECTOR.EMBEDDER.SELECTOR/VIDEO.json
          {WORK}/results/RECIPE/scores.txt, metrics.json, objects.csv, results.json
 """
 
 SCORES = f"{WORK}/scores/{{path}}/{{video}}.json"
 RESULTS = f"{WORK}/results/{{recipe}}/results.json"
+AUDITS = f"{WORK}/audits/{{mining}}/{{video}}.json"
+AUDITED = {m.mining: m for m in MININGS.values() if "detector" in m.parts}
 
 
 def scored():
-    """Scores of every video and results of every recipe; nothing without ground truth."""
+    """Scores and audits of every video, results of every recipe; nothing without ground truth."""
     if not HAS_TRUTH:
         return []
     return [
         *[gated(recipe, SCORES) for recipe in PATHS.values()],
         *[gated(recipe, RESULTS) for recipe in RECIPES.values()],
+        *[gated(m, AUDITS, mining=mining) for mining, m in AUDITED.items()],
     ]
 
 
@@ -43,6 +47,40 @@ rule scores:
         version=version("scores") + f" mosev2={plugins.version('metrics', 'mosev2')}",
     shell:
         "{PYTHON:q} -m kit scores --frames {input.frames:q} --masks {input.masks:q} --output {output:q} > {log:q} 2>&1"
+
+
+def audited_by(wildcards):
+    """The candidates and anchors of one video, and the first pass they were meant for."""
+    recipe, video = AUDITED[wildcards.mining], wildcards.video
+    checkpoints.anchors.get(mining=recipe.mining)
+    return {
+        "candidates": CANDIDATES.format(found=recipe.candidates, video=video),
+        "anchors": ANCHORS.format(mining=recipe.mining, video=video),
+        "first": first_files(recipe, [video]),
+    }
+
+
+rule audits:
+    """Compare candidates and anchors of one video with its ground truth."""
+    message:
+        "audits {wildcards.video} ({wildcards.mining})"
+    input:
+        unpack(audited_by),
+        frames=rules.frames.output,
+    output:
+        AUDITS,
+    log:
+        f"{WORK}/logs/audits/{{mining}}/{{video}}.log",
+    wildcard_constraints:
+        mining=any_of(AUDITED),
+    params:
+        first=lambda wildcards: flags(
+            first_pass(AUDITED[wildcards.mining], wildcards.video)
+        ),
+        source=lambda wildcards: source(wildcards.video),
+        version=version("audits"),
+    shell:
+        "{PYTHON:q} -m kit audits --frames {input.frames:q} --candidates {input.candidates:q} --anchors {input.anchors:q} {params.first} --output {output:q} > {log:q} 2>&1"
 
 
 rule results:

@@ -1,38 +1,61 @@
 """From frames to anchors.
 
-REQUIRES a folder in MOSE layout, or `data.draw`
+REQUIRES a folder in MOSE layout, or `data.draw`; of recipes with `after`, that recipe's masks
 MAKES    {WORK}/frames/VIDEO.json
          {WORK}/candidates/DETECTOR/VIDEO.jsonl.zst
          {WORK}/features/DETECTOR.EMBEDDER/VIDEO.safetensors
          {WORK}/manifest/DETECTOR.EMBEDDER.SELECTOR.json
          {WORK}/anchors/DETECTOR.EMBEDDER.SELECTOR/VIDEO.json
+
+Sources. What searches frames is one rule, `candidates`; its unit is a vision pass: a preset, or
+several that can share one ("exemplar+concept"). A `union` merges the files of several passes and
+searches nothing, so each pass is made once, whoever uses it.
+
+Two passes. A recipe may go on from another one (`after`): its masks and anchors are then evidence
+like candidates and features are, and nothing else changes. What is made from them carries the path
+of the first recipe behind an @. So there is a chain of checkpoints, one per mining: the first
+recipe's anchors -> its masks -> the second one's manifest -> its anchors. Every step is gated by
+the checkpoint before it, and each manifest is a file of digests: a first pass that comes out the
+same ends the chain there.
 """
 
-MINERS = {
-    tuple(r.parts[p] for p in ("detector", "embedder"))
-    for r in RECIPES.values()
-    if "detector" in r.parts
-}
+CANDIDATES = f"{WORK}/candidates/{{found}}/{{video}}.jsonl.zst"
+FEATURES = f"{WORK}/features/{{described}}/{{video}}.safetensors"
+ANCHORS = f"{WORK}/anchors/{{mining}}/{{video}}.json"
+CYCLES = f"{WORK}/cycles/{{cycles}}/{{video}}.json"
+
+MINING = [r for r in RECIPES.values() if "detector" in r.parts]
+PASSES = {r.source(one): (one, r) for r in MINING for one in r.passes}
+UNIONS = {r.candidates: r for r in MINING if r.is_union}
+DESCRIBED = {r.features: r for r in MINING}
 
 
 def mined():
-    """Everything up to the evidence for anchors; the rest of the targets is gated."""
+    """Everything up to the anchors."""
     return [
         *expand(f"{WORK}/frames/{{video}}.json", video=VIDEOS),
-        *expand(
-            f"{WORK}/candidates/{{detector}}/{{video}}.jsonl.zst",
-            video=VIDEOS,
-            detector=sorted({d for d, _ in MINERS}),
-        ),
         *[
-            f"{WORK}/features/{d}.{e}/{v}.safetensors"
-            for d, e in sorted(MINERS)
-            for v in VIDEOS
+            ungated(r, one in r.reading, CANDIDATES, found=found)
+            for found, (one, r) in PASSES.items()
         ],
-        *expand(
-            f"{WORK}/anchors/{{mining}}/{{video}}.json", mining=MININGS, video=VIDEOS
-        ),
+        *[ungated(r, r.reading, CANDIDATES, found=f) for f, r in UNIONS.items()],
+        *[
+            ungated(r, r.reading or r.extends, FEATURES, described=described)
+            for described, r in DESCRIBED.items()
+        ],
+        *[ungated(m, m.after, ANCHORS, mining=mining) for mining, m in MININGS.items()],
     ]
+
+
+def ungated(recipe, reads, pattern, **names):
+    """Files of all videos that wait for nothing, or for the first pass if they are made from it."""
+
+    def files(wildcards=None):
+        if reads:
+            await_first(recipe)
+        return expand(pattern, video=VIDEOS, **names)
+
+    return files if reads else files()
 
 
 if DRAWN is not None:
@@ -86,76 +109,158 @@ rule frames:
         "{PYTHON:q} -m kit frames {params.folder} --video {wildcards.video:q} --extracted {params.extracted:q} --output {output:q} > {log:q} 2>&1"
 
 
+def first_of_pass(wildcards):
+    """The recipe whose first pass a vision pass reads, if it does."""
+    one, recipe = PASSES[wildcards.found]
+    return recipe if one in recipe.reading else replace(recipe, after=None)
+
+
 rule candidates:
-    """Search later frames for whatever looks like the target."""
+    """Search later frames for whatever looks like the target: a vision pass and its sources."""
     message:
-        "candidates {wildcards.video} ({wildcards.detector})"
+        "candidates {wildcards.video} ({wildcards.found})"
     input:
         frames=rules.frames.output,
-        models=lambda wildcards: models_of("detectors", wildcards.detector),
+        models=lambda wildcards: models_of("detectors", PASSES[wildcards.found][0]),
+        first=lambda wildcards: first_files(first_of_pass(wildcards), [wildcards.video]),
     output:
-        f"{WORK}/candidates/{{detector}}/{{video}}.jsonl.zst",
+        CANDIDATES,
     log:
-        f"{WORK}/logs/candidates/{{detector}}/{{video}}.log",
+        f"{WORK}/logs/candidates/{{found}}/{{video}}.log",
     benchmark:
-        f"{WORK}/benchmarks/candidates/{{detector}}/{{video}}.tsv"
+        f"{WORK}/benchmarks/candidates/{{found}}/{{video}}.tsv"
     priority: length
+    wildcard_constraints:
+        found=any_of(PASSES),
     resources:
         gpu=1,
     params:
-        settings=lambda wildcards: CONFIG.settings("detectors", wildcards.detector),
-        record=f"{WORK}/benchmarks/candidates/{{detector}}/{{video}}.json",
-        version=lambda wildcards: version("candidates", "detectors", wildcards.detector),
+        first=lambda wildcards: flags(
+            first_pass(first_of_pass(wildcards), wildcards.video)
+        ),
+        record=f"{WORK}/benchmarks/candidates/{{found}}/{{video}}.json",
+        settings=lambda wildcards: CONFIG.pass_settings(
+            PASSES[wildcards.found][0], wildcards.video
+        ),
+        version=lambda wildcards: version(
+            "candidates", "detectors", PASSES[wildcards.found][0]
+        ),
     shell:
-        "{PYTHON:q} -m kit candidates --frames {input.frames:q} --settings {params.settings:q} --batch {BATCH} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
+        "{PYTHON:q} -m kit candidates --frames {input.frames:q} {params.first} --settings {params.settings:q} --batch {BATCH} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
+
+
+def sources_of(wildcards):
+    """The candidates that a union merges, in the order of the config."""
+    recipe = UNIONS[wildcards.found]
+    if recipe.reading:
+        await_first(recipe)
+    found = [recipe.source(one) for one in recipe.passes]
+    return expand(CANDIDATES, found=found, video=wildcards.video)
+
+
+rule union:
+    """Merge the candidates of several sources; no frame is searched."""
+    message:
+        "union {wildcards.video} ({wildcards.found})"
+    input:
+        frames=rules.frames.output,
+        candidates=sources_of,
+    output:
+        CANDIDATES,
+    log:
+        f"{WORK}/logs/union/{{found}}/{{video}}.log",
+    wildcard_constraints:
+        found=any_of(UNIONS),
+    params:
+        settings=lambda wildcards: CONFIG.settings(
+            "detectors", UNIONS[wildcards.found].parts["detector"]
+        ),
+        version=lambda wildcards: version(
+            "union", "detectors", UNIONS[wildcards.found].parts["detector"]
+        ),
+    shell:
+        "{PYTHON:q} -m kit union --frames {input.frames:q} --candidates {input.candidates:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+
+
+def described_of(wildcards):
+    """The candidates to describe."""
+    recipe = DESCRIBED[wildcards.described]
+    if recipe.reading:
+        await_first(recipe)
+    return CANDIDATES.format(found=recipe.candidates, video=wildcards.video)
+
+
+def first_of_pool(wildcards):
+    """The recipe whose first pass the pools are extended by, if they are."""
+    recipe = DESCRIBED[wildcards.described]
+    return recipe if recipe.extends else replace(recipe, after=None)
 
 
 rule features:
     """Describe the target and every candidate by vectors."""
     message:
-        "features {wildcards.video} ({wildcards.detector}.{wildcards.embedder})"
+        "features {wildcards.video} ({wildcards.described})"
     input:
         frames=rules.frames.output,
-        candidates=rules.candidates.output,
-        models=lambda wildcards: models_of("embedders", wildcards.embedder),
+        candidates=described_of,
+        models=lambda wildcards: models_of(
+            "embedders", DESCRIBED[wildcards.described].parts["embedder"]
+        ),
+        first=lambda wildcards: first_files(first_of_pool(wildcards), [wildcards.video]),
     output:
-        f"{WORK}/features/{{detector}}.{{embedder}}/{{video}}.safetensors",
+        FEATURES,
     log:
-        f"{WORK}/logs/features/{{detector}}.{{embedder}}/{{video}}.log",
+        f"{WORK}/logs/features/{{described}}/{{video}}.log",
     benchmark:
-        f"{WORK}/benchmarks/features/{{detector}}.{{embedder}}/{{video}}.tsv"
+        f"{WORK}/benchmarks/features/{{described}}/{{video}}.tsv"
     priority: length
+    wildcard_constraints:
+        described=any_of(DESCRIBED),
     resources:
         gpu=1,
     params:
-        settings=lambda wildcards: CONFIG.settings("embedders", wildcards.embedder),
-        record=f"{WORK}/benchmarks/features/{{detector}}.{{embedder}}/{{video}}.json",
-        version=lambda wildcards: version("features", "embedders", wildcards.embedder),
+        first=lambda wildcards: flags(
+            first_pass(first_of_pool(wildcards), wildcards.video)
+        ),
+        record=f"{WORK}/benchmarks/features/{{described}}/{{video}}.json",
+        settings=lambda wildcards: CONFIG.settings(
+            "embedders", DESCRIBED[wildcards.described].parts["embedder"]
+        ),
+        version=lambda wildcards: version(
+            "features", "embedders", DESCRIBED[wildcards.described].parts["embedder"]
+        ),
     shell:
-        "{PYTHON:q} -m kit features --frames {input.frames:q} --candidates {input.candidates:q} --settings {params.settings:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
+        "{PYTHON:q} -m kit features --frames {input.frames:q} --candidates {input.candidates:q} {params.first} --settings {params.settings:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
 
 
 def evidence(wildcards):
-    """What a choice of anchors rests on: indices, and candidates with features if any are mined."""
-    parts = MININGS[wildcards.mining].parts
-    paths = [f"{WORK}/frames/{v}.json" for v in VIDEOS]
-    if "detector" in parts:
-        detector, embedder = parts["detector"], parts["embedder"]
-        paths += [f"{WORK}/candidates/{detector}/{v}.jsonl.zst" for v in VIDEOS]
-        paths += [
-            f"{WORK}/features/{detector}.{embedder}/{v}.safetensors" for v in VIDEOS
-        ]
+    """What a choice of anchors rests on: indices, and what was mined, left, or verified before."""
+    recipe = MININGS[wildcards.mining]
+    paths = expand(rules.frames.output, video=VIDEOS)
+    paths += first_files(recipe)
+    if "detector" in recipe.parts:
+        paths += expand(CANDIDATES, found=recipe.candidates, video=VIDEOS)
+        paths += expand(FEATURES, described=recipe.features, video=VIDEOS)
+    if recipe.proposal is not None:
+        checkpoints.anchors.get(mining=recipe.proposal.mining)
+        paths += expand(ANCHORS, mining=recipe.proposal.mining, video=VIDEOS)
+        paths += expand(CYCLES, cycles=recipe.cycles, video=VIDEOS)
     return paths
 
 
 def evidence_folders(wildcards):
     """Where `kit manifest` finds them."""
-    parts = MININGS[wildcards.mining].parts
+    recipe = MININGS[wildcards.mining]
     folders = {"--frames": f"{WORK}/frames"}
-    if "detector" in parts:
-        mined = f"{parts['detector']}.{parts['embedder']}"
-        folders["--candidates"] = f"{WORK}/candidates/{parts['detector']}"
-        folders["--features"] = f"{WORK}/features/{mined}"
+    if "detector" in recipe.parts:
+        folders["--candidates"] = f"{WORK}/candidates/{recipe.candidates}"
+        folders["--features"] = f"{WORK}/features/{recipe.features}"
+    if recipe.after is not None:
+        folders["--first-masks"] = f"{WORK}/masks/{recipe.after.path}"
+        folders["--first-anchors"] = f"{WORK}/anchors/{recipe.after.mining}"
+    if recipe.proposal is not None:
+        folders["--proposals"] = f"{WORK}/anchors/{recipe.proposal.mining}"
+        folders["--cycles"] = f"{WORK}/cycles/{recipe.cycles}"
     return flags(folders)
 
 
@@ -184,7 +289,7 @@ checkpoint anchors:
     input:
         rules.manifest.output,
     output:
-        expand(f"{WORK}/anchors/{{{{mining}}}}/{{video}}.json", video=VIDEOS),
+        expand(ANCHORS, video=VIDEOS, allow_missing=True),
     log:
         f"{WORK}/logs/anchors/{{mining}}.log",
     benchmark:

@@ -1,23 +1,35 @@
-"""From anchors to masks.
+"""From anchors to masks, and from masks back to the first frame.
 
 REQUIRES {WORK}/frames/VIDEO.json, {WORK}/anchors/MINING/VIDEO.json
 MAKES    {WORK}/masks/MINING.PROPAGATOR/VIDEO.zip
          {WORK}/masks/MINING.PROPAGATOR.EMISSION/VIDEO.zip
+         {WORK}/masks/MINING.PROPAGATOR.FALLBACK@FIRST/VIDEO.zip
+         {WORK}/cycles/MINING/PROPAGATOR/VIDEO.json: what became of proposed anchors
+         {WORK}/rivals/PATH/PROPAGATOR-PROBES/VIDEO.json: and of the masks of two passes
+
+Verifying needs a tracker, deciding does not. `verify` leaves numbers; the selector `verified` and
+`fallback` decide on them, so that their thresholds are swept without a GPU and decisions stay text.
 """
 
 MASKS = f"{WORK}/masks/{{path}}/{{video}}.zip"
 TRACKED = f"{WORK}/masks/{{track}}/{{video}}.zip"
+EMITTED = f"{WORK}/masks/{{emitted}}/{{video}}.zip"
+RIVALS = f"{WORK}/rivals/{{rivals}}/{{video}}.json"
+
+VERIFIED = {m.cycles: m for m in MININGS.values() if m.proposal is not None}
+EMISSIONS = {r.emitted: r for r in RECIPES.values() if "emission" in r.parts}
+CONTESTS = {r.rivals: r for r in RECIPES.values() if "fallback" in r.parts}
+SETTLED = {r.path: r for r in RECIPES.values() if "fallback" in r.parts}
 
 
 def tracked():
-    """The masks of every recipe and video, as propagated and as emitted."""
+    """The masks of every recipe and video: as propagated, emitted, and settled."""
     return [
         *[gated(recipe, TRACKED) for recipe in TRACKS.values()],
-        *[
-            gated(recipe, MASKS)
-            for recipe in PATHS.values()
-            if recipe.path != recipe.track
-        ],
+        *[gated(recipe, EMITTED) for recipe in EMISSIONS.values()],
+        *[gated(r, RIVALS, rivals=r.rivals) for r in CONTESTS.values()],
+        *[gated(recipe, MASKS) for recipe in SETTLED.values()],
+        *[gated(r.proposal, CYCLES, cycles=r.cycles) for r in VERIFIED.values()],
     ]
 
 
@@ -59,30 +71,141 @@ rule masks:
         "{PYTHON:q} -m kit masks --frames {input.frames:q} --anchors {input.anchors:q} --settings {params.settings:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
 
 
-EMISSIONS = {r.parts["emission"]: r for r in RECIPES.values() if "emission" in r.parts}
-
-
 def propagated(wildcards):
     """The masks to emit anew, whose anchors are known by then."""
-    checkpoints.anchors.get(mining=TRACKS[wildcards.track].mining)
-    return TRACKED.format(track=wildcards.track, video=wildcards.video)
+    recipe = EMISSIONS[wildcards.emitted]
+    checkpoints.anchors.get(mining=recipe.mining)
+    return TRACKED.format(track=recipe.track, video=wildcards.video)
 
 
 rule emission:
     """Decide anew when an object is present and who wins an overlap; no model is run."""
     message:
-        "emission {wildcards.video} ({wildcards.track}.{wildcards.emission})"
+        "emission {wildcards.video} ({wildcards.emitted})"
     input:
         frames=rules.frames.output,
         masks=propagated,
     output:
-        f"{WORK}/masks/{{track}}.{{emission}}/{{video}}.zip",
+        EMITTED,
     log:
-        f"{WORK}/logs/emission/{{track}}.{{emission}}/{{video}}.log",
+        f"{WORK}/logs/emission/{{emitted}}/{{video}}.log",
     params:
-        settings=lambda wildcards: CONFIG.settings("emissions", wildcards.emission),
+        settings=lambda wildcards: CONFIG.settings(
+            "emissions", EMISSIONS[wildcards.emitted].parts["emission"]
+        ),
         version=version("emission"),
     wildcard_constraints:
-        emission="|".join(map(re.escape, EMISSIONS)) or "none",
+        emitted=any_of(EMISSIONS),
     shell:
         "{PYTHON:q} -m kit emission --frames {input.frames:q} --masks {input.masks:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+
+
+def proposed(wildcards):
+    """The anchors to verify, known once all proposals are there."""
+    proposal = VERIFIED[wildcards.cycles].proposal
+    checkpoints.anchors.get(mining=proposal.mining)
+    return ANCHORS.format(mining=proposal.mining, video=wildcards.video)
+
+
+rule verify:
+    """Track proposed anchors back to the first frame."""
+    message:
+        "verify {wildcards.video} ({wildcards.cycles})"
+    input:
+        frames=rules.frames.output,
+        anchors=proposed,
+        models=lambda wildcards: models_of(
+            "propagators", VERIFIED[wildcards.cycles].judges["selector"]
+        ),
+    output:
+        CYCLES,
+    log:
+        f"{WORK}/logs/cycles/{{cycles}}/{{video}}.log",
+    benchmark:
+        f"{WORK}/benchmarks/cycles/{{cycles}}/{{video}}.tsv"
+    priority: length
+    wildcard_constraints:
+        cycles=any_of(VERIFIED),
+    resources:
+        gpu=1,
+    params:
+        record=f"{WORK}/benchmarks/cycles/{{cycles}}/{{video}}.json",
+        settings=lambda wildcards: CONFIG.settings(
+            "propagators", VERIFIED[wildcards.cycles].judges["selector"]
+        ),
+        version=lambda wildcards: version(
+            "verify", "propagators", VERIFIED[wildcards.cycles].judges["selector"]
+        ),
+    shell:
+        "{PYTHON:q} -m kit verify --frames {input.frames:q} --anchors {input.anchors:q} --settings {params.settings:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
+
+
+def both_of(recipe, video):
+    """The masks of a recipe's first pass and its own, whose anchors are known by then."""
+    await_first(recipe)
+    checkpoints.anchors.get(mining=recipe.mining)
+    return expand(MASKS, path=[recipe.after.path, recipe.emitted], video=video)
+
+
+def compared_in(wildcards):
+    """What came of both, named no earlier than they are."""
+    recipe = SETTLED[wildcards.path]
+    both_of(recipe, wildcards.video)
+    return RIVALS.format(rivals=recipe.rivals, video=wildcards.video)
+
+
+rule rivals:
+    """Track the masks of two passes back, on frames where they disagree."""
+    message:
+        "rivals {wildcards.video} ({wildcards.rivals})"
+    input:
+        frames=rules.frames.output,
+        masks=lambda wildcards: both_of(CONTESTS[wildcards.rivals], wildcards.video),
+        models=lambda wildcards: models_of(
+            "propagators", CONTESTS[wildcards.rivals].judges["fallback"]
+        ),
+    output:
+        RIVALS,
+    log:
+        f"{WORK}/logs/rivals/{{rivals}}/{{video}}.log",
+    benchmark:
+        f"{WORK}/benchmarks/rivals/{{rivals}}/{{video}}.tsv"
+    priority: length
+    wildcard_constraints:
+        rivals=any_of(CONTESTS),
+    resources:
+        gpu=1,
+    params:
+        probes=lambda wildcards: CONTESTS[wildcards.rivals].probes,
+        record=f"{WORK}/benchmarks/rivals/{{rivals}}/{{video}}.json",
+        settings=lambda wildcards: CONFIG.settings(
+            "propagators", CONTESTS[wildcards.rivals].judges["fallback"]
+        ),
+        version=lambda wildcards: version(
+            "verify", "propagators", CONTESTS[wildcards.rivals].judges["fallback"]
+        ),
+    shell:
+        "{PYTHON:q} -m kit verify --frames {input.frames:q} --rivals {input.masks:q} --probes {params.probes} --settings {params.settings:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule fallback:
+    """Let the first pass stand for objects that going on from it made less consistent."""
+    message:
+        "fallback {wildcards.video} ({wildcards.path})"
+    input:
+        frames=rules.frames.output,
+        masks=lambda wildcards: both_of(SETTLED[wildcards.path], wildcards.video),
+        cycles=compared_in,
+    output:
+        MASKS,
+    log:
+        f"{WORK}/logs/fallback/{{path}}/{{video}}.log",
+    wildcard_constraints:
+        path=any_of(SETTLED),
+    params:
+        settings=lambda wildcards: CONFIG.settings(
+            "fallbacks", SETTLED[wildcards.path].parts["fallback"]
+        ),
+        version=version("fallback"),
+    shell:
+        "{PYTHON:q} -m kit fallback --frames {input.frames:q} --first {input.masks[0]:q} --masks {input.masks[1]:q} --cycles {input.cycles:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ import zstandard
 from clips import HEIGHT, NAMES, WIDTH, Work, contents, cut, holds, labels, mask, refused, relabel
 from safetensors.numpy import save
 
-from kit.core import artifacts, files
+from kit.core import artifacts, files, grounds
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
 from kit.core.masks import encode_png, encode_rle
@@ -52,7 +52,7 @@ def read(work: Work, kind: str) -> Any:
         "index": lambda: artifacts.read_video(work.index),
         "candidates": lambda: artifacts.read_candidates(work.candidates, work.video),
         "features": lambda: plain(artifacts.read_features(work.features, made, work.video, 8)),
-        "manifest": lambda: artifacts.read_manifest(work.manifest),
+        "manifest": lambda: grounds.read_manifest(work.manifest),
         "anchors": lambda: artifacts.read_anchors(work.anchors, work.video, {}),
         "masks": lambda: (
             artifacts.read_masks(work.masks, {}),

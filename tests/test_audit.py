@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kit.core import artifacts
+from kit.core import artifacts, grounds
 from kit.core.errors import ArtifactError, DataError
 from kit.core.files import sha256
 from kit.core.masks import encode_png, encode_rle
 from kit.core.types import Anchor, Candidate, Selection, Video, VideoObject
 from kit.metrics import audit, mining
 from kit.metrics.mining import Judged, Sighting
+from kit.stages import audits
 
 SHAPE = (1, 10)
 FRAMES = tuple(f"{i:05d}" for i in range(6))
@@ -125,6 +126,26 @@ def test_recall(
     sightings = [s for o in both().values() for s in o.sightings]
     expected = {"frames": frames, "right": pytest.approx(right), "good": pytest.approx(good)}
     assert mining.recall(sightings, source, gap) == expected
+
+
+def test_a_union_counts_for_all_that_found_a_region() -> None:
+    both = candidate(4, 1, "a+b", 0, 3)
+    seen = mining.observe(1, TRUTH[4], mining.areas_of(TRUTH[4]), [both], [], None)
+    assert seen.best == {"a": 0.75, "b": 0.75}
+
+
+def test_candidates_of_an_absent_object_are_not_compared() -> None:
+    found = [candidate(2, 1, "a", 0, 4)]
+    seen = mining.observe(1, TRUTH[2], mining.areas_of(TRUTH[2]), found, [], None)
+    assert (seen.visible, seen.best) == (False, {})
+
+
+def test_written_and_read_back() -> None:
+    """Through JSON, so that ids are text on the way; numbers in four digits."""
+    found = both()
+    again = mining.read_back(json.loads(json.dumps(mining.written(found))))
+    assert mining.summary(list(again.values())) == mining.summary(list(found.values()))
+    assert {i: o.anchors for i, o in again.items()} == {i: o.anchors for i, o in found.items()}
 
 
 def test_nothing_seen_is_no_recall() -> None:
@@ -241,6 +262,40 @@ def test_command(folders: argparse.Namespace, capsys: pytest.CaptureFixture[str]
     first = folders.output.read_bytes()
     audit.run(folders)
     assert folders.output.read_bytes() == first
+
+
+def test_as_a_stage(folders: argparse.Namespace, tmp_path: Path) -> None:
+    """One video; the same numbers as by hand, with a first pass and without."""
+    audit.run(folders)
+    by_hand = json.loads(folders.output.read_text())
+    parser = argparse.ArgumentParser()
+    audits.add_arguments(parser)
+    video = video_of(tmp_path)
+    found = {"candidates": "candidates/v.jsonl.zst", "anchors": "anchors/v.json"}
+    flags = [f"--frames={tmp_path / 'frames' / 'v.json'}", f"--output={tmp_path / 'v.json'}"]
+    flags += [f"--{key}={tmp_path / path}" for key, path in found.items()]
+    audits.run(parser.parse_args(flags))
+    inputs = {key: sha256(tmp_path / path) for key, path in found.items()}
+    read = mining.read_back(grounds.read_audit(tmp_path / "v.json", video, inputs))
+    assert mining.summary(list(read.values()))["recall"] == by_hand["recall"]
+    empty = {"1": {}, "2": {}}
+    pngs = [(name, encode_png(labels())) for name in FRAMES]
+    made_of = {"video": "digest", "anchors": sha256(tmp_path / "anchors" / "v.json")}
+    artifacts.write_masks(tmp_path / "m.zip", pngs, lambda: {"objects": empty}, made_of)
+    more = [f"--first-masks={tmp_path / 'm.zip'}", f"--first-anchors={tmp_path / found['anchors']}"]
+    audits.run(parser.parse_args([*flags, *more]))
+    read = mining.read_back(grounds.read_audit(tmp_path / "v.json", video, inputs))
+    assert mining.summary(list(read.values()))["recall"]["all"]["no gap"]["frames"] == 0
+
+
+def test_an_audit_of_other_anchors_is_not_believed(tmp_path: Path) -> None:
+    video = video_of(tmp_path)
+    grounds.write_audit(tmp_path / "v.json", video, mining.written(both()), {"anchors": "old"})
+    with pytest.raises(ArtifactError, match="made from anchors"):
+        grounds.read_audit(tmp_path / "v.json", video, {"anchors": "new"})
+    grounds.write_audit(tmp_path / "v.json", video, {"1": {}}, {})
+    with pytest.raises(ArtifactError, match="not the video's"):
+        grounds.read_audit(tmp_path / "v.json", video, {})
 
 
 def test_command_with_a_first_pass_and_without_anchors(

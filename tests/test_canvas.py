@@ -11,7 +11,7 @@ import torch
 
 from kit.core.types import Video, VideoObject
 from kit.detectors import canvas
-from kit.detectors.base import Exemplar
+from kit.detectors.base import Exemplar, Search
 from kit.detectors.canvas import Layout
 from kit.runtime import models
 
@@ -71,8 +71,7 @@ class RedFinder:
 
 @pytest.fixture
 def finder() -> models.Detector:
-    token = torch.zeros(1, 3, dtype=torch.long)
-    return models.Detector(RedFinder(), token, token)
+    return models.Detector(RedFinder(), lambda phrase: [0, 0, 0])
 
 
 TARGET = np.s_[12:36, 40:60]  # even coordinates: the shrunken edges fall on whole pixels
@@ -83,7 +82,7 @@ def found(
 ) -> list[tuple[str, int, np.ndarray]]:
     video = video_of(len(frames), *[e.object_id for e in exemplars])
     loose = {"threshold": 0.5, **config}
-    got = canvas.detect(finder, video, frames, exemplars, canvas.Config(**loose), 2)
+    got = canvas.detect(Search(video, frames, exemplars, finder, batch=2), canvas.Config(**loose))
     return [(c.frame, c.object_id, c.mask) for c in got]
 
 
@@ -226,10 +225,10 @@ def test_on_the_tiny_model() -> None:
     config = canvas.Config(threshold=0.0, nms_iou=1.0, max_per_frame=20, stride=2)
     exemplars = [Exemplar(1, 0, mask_of(TARGET)), Exemplar(2, 1, mask_of(np.s_[50:80, 0:20]))]
     video = video_of(4, 1, 2)
-    got = list(canvas.detect(detector, video, frames, exemplars, config, 3))
+    got = list(canvas.detect(Search(video, frames, exemplars, detector, batch=3), config))
     assert {(c.frame, c.object_id) for c in got} == {("00001", 1), ("00003", 1), ("00003", 2)}
     assert all(c.source == "canvas" and c.mask.any() for c in got)
-    single = list(canvas.detect(detector, video, frames, exemplars, config, 1))
+    single = list(canvas.detect(Search(video, frames, exemplars, detector, batch=1), config))
     for object_id in (1, 2):
         scores = [[c.score for c in run if c.object_id == object_id] for run in (got, single)]
         assert scores[0] == pytest.approx(scores[1], abs=1e-5)

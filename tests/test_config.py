@@ -126,6 +126,164 @@ def test_recipe_paths(demo: dict[str, Any]) -> None:
     assert recipes["reprompted"].path == "exemplar.dinov3.top3.sam3"
 
 
+def several(demo: dict[str, Any]) -> dict[str, Any]:
+    """The demo with a union of three sources, two of which share a vision pass."""
+    demo["detectors"] |= {
+        "mute": {"method": "exemplar_tokens", "model": "sam3", "text": False},
+        "canvas": {"method": "canvas", "model": "sam3"},
+        "all": {"method": "union", "of": ["exemplar", "canvas", "mute"], "nms_iou": 0.6},
+    }
+    return edited(demo, "recipes.reprompted.detector", "all")
+
+
+def test_a_union_is_planned_by_vision_pass(demo: dict[str, Any]) -> None:
+    values = several(demo)
+    plan = Config(values)
+    recipe = plan.recipes["reprompted"]
+    assert recipe.is_union
+    assert recipe.passes == ("exemplar+mute", "canvas")
+    assert recipe.features == "all.dinov3"
+    assert json.loads(plan.settings("detectors", "all")) == {"method": "union", "nms_iou": 0.6}
+    both = json.loads(plan.pass_settings("exemplar+mute", "v"))
+    assert [one["method"] for one in both] == ["exemplar_tokens"] * 2
+    assert both[1]["model"] == {"source": "tiny"}
+    assert "exemplar_tokens=" in plan.versions("detectors", "exemplar+mute")
+    other = edited(values, "models.old", {"source": "tiny", "revision": "x"})
+    other = edited(other, "detectors.mute.model", "old")
+    assert Config(other).recipes["reprompted"].passes == ("exemplar", "canvas", "mute")
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (["exemplar", "canvass"], "no preset `canvass`"),
+        (["all"], "`all` is itself made of others"),
+        ([], "detectors.all.of"),
+        (["exemplar", "exemplar"], "detectors.all.of"),
+    ],
+)
+def test_unions_that_cannot_be(demo: dict[str, Any], of: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Config(edited(several(demo), "detectors.all.of", of))
+
+
+def passes(demo: dict[str, Any]) -> dict[str, Any]:
+    """A second pass over the demo's recipe: verified anchors for its gaps, and a fallback."""
+    demo = several(demo)
+    demo["detectors"] |= {
+        "again": {"method": "exemplar_tokens", "model": "sam3", "accepted": True},
+        "both": {"method": "union", "of": ["canvas", "again"]},
+    }
+    demo["selectors"] |= {
+        "gaps": {"method": "gaps"},
+        "checked": {"method": "verified", "of": "gaps", "propagator": "sam2", "min_cycle": 0.4},
+    }
+    demo["fallbacks"] = {"safe": {"propagator": "sam3", "probes": 5, "silence": 0.6}}
+    demo["recipes"]["second"] = {
+        "after": "first_frame", "detector": "both", "embedder": "dinov3", "selector": "checked",
+        "propagator": "sam3", "fallback": "safe",
+    }  # fmt: skip
+    return demo
+
+
+def test_a_second_pass_carries_the_path_of_the_first(demo: dict[str, Any]) -> None:
+    plan = Config(passes(demo))
+    recipe = plan.recipes["second"]
+    assert [recipe.source(one) for one in recipe.passes] == ["canvas", "again@first.sam3"]
+    assert recipe.candidates == "both@first.sam3"
+    assert recipe.features == "both.dinov3@first.sam3"
+    assert [m.mining for m in recipe.minings] == [
+        "both.dinov3.gaps@first.sam3", "both.dinov3.checked@first.sam3",
+    ]  # fmt: skip
+    assert recipe.cycles == "both.dinov3.gaps@first.sam3/sam2"
+    assert recipe.track == recipe.emitted == "both.dinov3.checked.sam3@first.sam3"
+    assert recipe.rivals == "both.dinov3.checked.sam3@first.sam3/sam3-5"
+    assert recipe.path == "both.dinov3.checked.sam3.safe@first.sam3"
+    # what is decided without a tracker is not told to it, and the other way round
+    assert json.loads(plan.settings("selectors", "checked")) == {
+        "method": "verified", "min_cycle": 0.4,
+    }  # fmt: skip
+    assert json.loads(plan.settings("fallbacks", "safe")) == {"probes": 5, "silence": 0.6}
+
+
+def test_what_does_not_read_the_first_pass_is_shared(demo: dict[str, Any]) -> None:
+    values = edited(passes(demo), "recipes.second.detector", "all")
+    recipe = Config(values).recipes["second"]
+    assert recipe.candidates == Config(values).recipes["reprompted"].candidates == "all"
+    assert recipe.features == "all.dinov3"
+    assert recipe.mining == "all.dinov3.checked@first.sam3"
+    third = {"after": "second", "selector": "first", "propagator": "sam2"}
+    recipe = Config(edited(values, "recipes.third", third)).recipes["third"]
+    assert recipe.path == "first.sam2@all.dinov3.checked.sam3.safe@first.sam3"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("recipes.second.after", "frist_frame", "Did you mean `first_frame`?"),
+        ("recipes.second.after", "second", "recipes wait for each other: second -> second"),
+        ("recipes.first_frame.after", "second", "wait for each other: first_frame -> second"),
+        ("recipes.second.after", ..., "recipes.second: .* say from which recipe with `after`"),
+        ("recipes.first_frame.fallback", "safe", "recipes.first_frame: .* with `after`"),
+        ("recipes.reprompted.detector", "again", "recipes.reprompted: .* with `after`"),
+        ("recipes.reprompted.selector", "gaps", "recipes.reprompted: .* with `after`"),
+        ("recipes.reprompted.selector", "checked", "recipes.reprompted: .* with `after`"),
+        ("selectors.checked.of", "gap", "no preset `gap` under `selectors`.*Did you mean `gaps`"),
+        ("selectors.checked.of", "checked", "`checked` is itself made of others"),
+        ("selectors.checked.of", ..., "selectors.checked: the key `of` is missing"),
+        ("selectors.checked.propagator", "sam4", "no preset `sam4` under `propagators`"),
+        ("fallbacks.safe.propagator", "sam4", "no preset `sam4` under `propagators`"),
+        ("fallbacks.safe.silence", 2, "fallbacks.safe.silence"),
+    ],
+)
+def test_second_passes_that_cannot_be(
+    demo: dict[str, Any], path: str, value: object, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Config(edited(passes(demo), path, value))
+
+
+def named(demo: dict[str, Any], concepts: object) -> dict[str, Any]:
+    demo["detectors"]["named"] = {"method": "concept", "model": "sam3", "concepts": concepts}
+    return edited(demo, "recipes.reprompted.detector", "named")
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_stage_is_told_the_phrases_of_its_video(
+    demo: dict[str, Any], as_file: bool, tmp_path: Path
+) -> None:
+    concepts: Any = {"v": {1: "red umbrella", 2: "dog"}, "w": {1: "cat"}}
+    if as_file:
+        (tmp_path / "concepts.json").write_text(json.dumps(concepts))
+        concepts = str(tmp_path / "concepts.json")
+    plan = Config(named(demo, concepts))
+    told = [json.loads(plan.pass_settings("named", v))["concepts"] for v in ("v", "w", "x")]
+    assert told == [{"1": "red umbrella", "2": "dog"}, {"1": "cat"}, {}]
+
+
+@pytest.mark.parametrize(
+    ("concepts", "words"),
+    [
+        ("nowhere.json", "nowhere.json: no such file of concepts"),
+        ({"v": "dog"}, "v: expected object id to phrase"),
+        ({"v": {1: 7}}, "v: expected object id to phrase"),
+    ],
+)
+def test_concepts_that_are_none(demo: dict[str, Any], concepts: object, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Config(named(demo, concepts)).pass_settings("named", "v")
+
+
+@pytest.mark.parametrize(("text", "words"), [("[", "not valid JSON"), ("[1]", "expected video to")])
+def test_files_of_concepts_that_are_none(
+    demo: dict[str, Any], text: str, words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"{len(text)}.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        Config(named(demo, str(file)))
+
+
 def methods() -> list[tuple[str, str]]:
     return [(family, name) for family in plugins.FAMILIES for name in plugins.names(family)]
 
@@ -146,7 +304,7 @@ def test_schema_knows_the_keys_of_every_method(family: str, method: str) -> None
     ]
     assert len(blocks) == 1, f"config/schema.yaml: {family}.{method} stands there {len(blocks)}x"
     fields = {field.name for field in dataclasses.fields(plugins.load(family, method).Config)}
-    assert set(blocks[0]) - {"method", "model", "tracker"} == fields
+    assert set(blocks[0]) - {"method", *config.RESOLVED, *config.NAMED} == fields
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,15 @@ import pytest
 import torch
 from clips import frames_command, write_clip
 from PIL import Image
+from tiny_models import counted_passes
 
 from kit import plugins
 from kit.cli import main
 from kit.core import artifacts
-from kit.core.types import Video, VideoObject
-from kit.detectors import base
+from kit.core.types import Candidate, Video, VideoObject
+from kit.detectors import base, prompting
 from kit.detectors import exemplar_tokens as et
-from kit.detectors.base import Exemplar
+from kit.detectors.base import Exemplar, Search
 from kit.runtime import models
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -30,7 +31,7 @@ def detector() -> models.Detector:
 def picture(seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 10, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((100, 60), Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(coarse).resize((100, 60), Image.Resampling.BILINEAR))
 
 
 def clip(frames: int) -> tuple[Video, list[np.ndarray]]:
@@ -46,21 +47,33 @@ def exemplar(object_id: int, frame: int = 0) -> Exemplar:
     return Exemplar(object_id, frame, mask)
 
 
+def run(
+    detector: models.Detector,
+    video: Video,
+    frames: list[np.ndarray],
+    exemplars: list[Exemplar],
+    config: et.Config,
+    batch: int,
+) -> list[Candidate]:
+    return list(et.detect(Search(video, frames, exemplars, detector, batch=batch), config))
+
+
 LOOSE = et.Config(threshold=0.0, nms_iou=1.0, max_per_frame=20)
 
 
 def test_on_its_own_frame_it_is_the_public_call(detector: models.Detector) -> None:
     """Tokens computed once and handed back equal `input_boxes`, to the last bit."""
     box = torch.tensor([[[0.35, 0.35, 0.3, 0.3]]])
+    ids, said = detector.words(models.VISUAL)
     with torch.inference_mode():
-        vision = et.encode(detector, [picture(0)])
-        ours = et.detect_prompted(
-            detector, vision, et.exemplar_prompt(detector, vision, box, LOOSE)
+        vision = prompting.encode(detector, [picture(0)])
+        ours = prompting.detect_prompted(
+            detector, vision, et.exemplar_prompt(detector, [(vision, box)], LOOSE)
         )
         theirs = detector.model(
             vision_embeds=vision,
-            input_ids=detector.text_ids,
-            attention_mask=detector.text_mask,
+            input_ids=ids,
+            attention_mask=said,
             input_boxes=box,
             input_boxes_labels=torch.ones(1, 1, dtype=torch.long),
         )
@@ -71,16 +84,16 @@ def test_on_its_own_frame_it_is_the_public_call(detector: models.Detector) -> No
 def test_another_exemplar_finds_other_things(detector: models.Detector) -> None:
     """A tautology guard: the tokens do reach later frames."""
     video, frames = clip(3)
-    first = list(et.detect(detector, video, frames, [exemplar(1)], LOOSE, 2))
-    other = list(et.detect(detector, video, frames, [exemplar(2)], LOOSE, 2))
+    first = run(detector, video, frames, [exemplar(1)], LOOSE, 2)
+    other = run(detector, video, frames, [exemplar(2)], LOOSE, 2)
     assert [c.score for c in first] != [c.score for c in other]
 
 
 def test_batches_change_nothing_that_matters(detector: models.Detector) -> None:
     video, frames = clip(5)
     exemplars = [exemplar(1), exemplar(2)]
-    single = list(et.detect(detector, video, frames, exemplars, LOOSE, 1))
-    batched = list(et.detect(detector, video, frames, exemplars, LOOSE, 3))
+    single = run(detector, video, frames, exemplars, LOOSE, 1)
+    batched = run(detector, video, frames, exemplars, LOOSE, 3)
     key = [(c.frame, c.object_id) for c in single]
     assert sorted(key) == sorted((c.frame, c.object_id) for c in batched)
     for object_id in (1, 2):
@@ -92,21 +105,17 @@ def test_batches_change_nothing_that_matters(detector: models.Detector) -> None:
 def test_each_frame_is_encoded_once_for_all_objects(
     detector: models.Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One vision pass a frame, plus one for the frame of each exemplar."""
-    seen: list[int] = []
-    encode = et.encode
-    monkeypatch.setattr(
-        et, "encode", lambda d, images: (seen.append(len(images)), encode(d, images))[1]
-    )
+    """The first frame, from which both prompts are made, too."""
+    seen = counted_passes(monkeypatch)
     video, frames = clip(6)
-    list(et.detect(detector, video, frames, [exemplar(1), exemplar(2)], LOOSE, 4))
-    assert sum(seen) == 5 + 2
+    run(detector, video, frames, [exemplar(1), exemplar(2)], LOOSE, 4)
+    assert sum(seen) == 6
 
 
 def test_candidates_come_after_the_exemplar_only(detector: models.Detector) -> None:
     """An object that enters at frame 2 is sought from frame 3 on."""
     video, frames = clip(5)
-    found = list(et.detect(detector, video, frames, [exemplar(1), exemplar(2, 2)], LOOSE, 2))
+    found = run(detector, video, frames, [exemplar(1), exemplar(2, 2)], LOOSE, 2)
     assert {c.frame for c in found if c.object_id == 1} == {"00001", "00002", "00003", "00004"}
     assert {c.frame for c in found if c.object_id == 2} == {"00003", "00004"}
 
@@ -114,7 +123,7 @@ def test_candidates_come_after_the_exemplar_only(detector: models.Detector) -> N
 def test_stride(detector: models.Detector) -> None:
     video, frames = clip(6)
     config = et.Config(threshold=0.0, stride=2)
-    found = et.detect(detector, video, frames, [exemplar(1)], config, 2)
+    found = run(detector, video, frames, [exemplar(1)], config, 2)
     assert {c.frame for c in found} == {"00001", "00003", "00005"}
 
 
@@ -122,17 +131,17 @@ def test_stride(detector: models.Detector) -> None:
 def test_switches_do_something(detector: models.Detector, switch: str) -> None:
     video, frames = clip(2)
     off = et.Config(threshold=0.0, nms_iou=1.0, max_per_frame=20, **{switch: False})
-    with_it = [c.score for c in et.detect(detector, video, frames, [exemplar(1)], LOOSE, 1)]
-    without = [c.score for c in et.detect(detector, video, frames, [exemplar(1)], off, 1)]
+    with_it = [c.score for c in run(detector, video, frames, [exemplar(1)], LOOSE, 1)]
+    without = [c.score for c in run(detector, video, frames, [exemplar(1)], off, 1)]
     assert with_it != without
 
 
 def test_switching_coordinates_off_leaves_no_hook_behind(detector: models.Detector) -> None:
     video, frames = clip(2)
-    before = [c.score for c in et.detect(detector, video, frames, [exemplar(1)], LOOSE, 1)]
+    before = [c.score for c in run(detector, video, frames, [exemplar(1)], LOOSE, 1)]
     config = et.Config(coordinates=False)
-    list(et.detect(detector, video, frames, [exemplar(1)], config, 1))
-    after = [c.score for c in et.detect(detector, video, frames, [exemplar(1)], LOOSE, 1)]
+    run(detector, video, frames, [exemplar(1)], config, 1)
+    after = [c.score for c in run(detector, video, frames, [exemplar(1)], LOOSE, 1)]
     assert before == after
 
 
@@ -161,7 +170,7 @@ def test_mask_nms(
     scores: list[float], spans: list[tuple[int, int]], config: dict[str, float], kept: list[int]
 ) -> None:
     settings = et.Config(**{"threshold": 0.1, **config})  # type: ignore[arg-type]
-    assert et.keep_distinct(torch.tensor(scores), boxes(*spans), settings) == kept
+    assert prompting.keep_distinct(torch.tensor(scores), boxes(*spans), settings) == kept
 
 
 def test_golden_exemplar_tokens(golden: Path) -> None:
@@ -174,8 +183,8 @@ def test_golden_exemplar_tokens(golden: Path) -> None:
     model = Sam3Model(Sam3Config.from_dict(json.loads((folder / "config.json").read_text()))).eval()
     weights = golden / "tracker" / "weights" / "sam3_detector_exemplar.safetensors"
     model.load_state_dict(load_file(weights))
-    ids, mask = (torch.tensor([case[key]]) for key in ("input_ids", "attention_mask"))
-    detector = models.Detector(model, ids, mask)
+    ids = [i for i, said in zip(case["input_ids"], case["attention_mask"], strict=True) if said]
+    detector = models.Detector(model, lambda phrase: ids)
     clip_folder = golden / "tracker" / "clips" / "dogs_jump" / "frames"
 
     def vision(frame: int) -> object:
@@ -185,14 +194,11 @@ def test_golden_exemplar_tokens(golden: Path) -> None:
 
     expected = np.load(folder / "expected.npz")
     with torch.inference_mode():
-        prompt = et.exemplar_prompt(
-            detector,
-            vision(case["exemplar_frame"]),
-            torch.tensor([case["boxes_cxcywh_normalised"]]),
-            et.Config(),
-        )
+        box = torch.tensor([case["boxes_cxcywh_normalised"]])
+        shown = [(vision(case["exemplar_frame"]), box)]
+        prompt = et.exemplar_prompt(detector, shown, et.Config())
         for frame in case["later_frames"]:
-            out = et.detect_prompted(detector, vision(frame), prompt)
+            out = prompting.detect_prompted(detector, vision(frame), prompt)
             for name in ("pred_logits", "pred_boxes", "presence_logits"):
                 wanted = expected[f"f{frame:02d}.{name}"]
                 np.testing.assert_allclose(out[name][0], wanted, atol=1e-4, err_msg=name)
@@ -212,7 +218,7 @@ def test_painting_out_the_background_changes_the_prompt_alone(detector: models.D
     for fill, same in ((True, True), (False, False)):
         config = et.Config(0.0, 1.0, 20, fill_background=fill)
         runs = [
-            [c.score for c in et.detect(detector, video, f, [exemplar(1)], config, 1)]
+            [c.score for c in run(detector, video, f, [exemplar(1)], config, 1)]
             for f in (frames, strange)
         ]
         assert (runs[0] == runs[1]) is same
@@ -241,9 +247,7 @@ def test_look_alikes_leave_later_frames_alone(detector: models.Detector) -> None
     exemplars = [exemplar(1), exemplar(2, 2)]
     settings = {"threshold": 0.0, "nms_iou": 1.0, "max_per_frame": 20, "stride": 2}
     plain, more = (
-        list(
-            et.detect(detector, video, frames, exemplars, et.Config(**settings, look_alikes=on), 1)
-        )  # type: ignore[arg-type]
+        run(detector, video, frames, exemplars, et.Config(**settings, look_alikes=on), 1)  # type: ignore[arg-type]
         for on in (False, True)
     )
     own = [c for c in more if (c.frame, c.object_id) in {("00000", 1), ("00002", 2)}]
@@ -277,15 +281,18 @@ def test_mask_nms_counts_pixels_exactly_in_half_precision() -> None:
     masks[1, 0, :4203] = True
     config = et.Config(nms_iou=4202.5 / 6001)
     with torch.autocast("cpu", torch.bfloat16):
-        assert et.keep_distinct(torch.tensor([0.9, 0.5]), masks, config) == [0]
+        assert prompting.keep_distinct(torch.tensor([0.9, 0.5]), masks, config) == [0]
 
 
-@pytest.mark.parametrize("name", plugins.names("detectors"))
+SEARCHING = [n for n in plugins.names("detectors") if plugins.offers("detectors", n, "MODEL")]
+
+
+@pytest.mark.parametrize("name", SEARCHING)
 def test_every_detector_names_the_kind_of_model_it_needs(name: str) -> None:
     assert plugins.load("detectors", name).MODEL in models.tiny.BUILDERS
 
 
-@pytest.mark.parametrize("name", plugins.names("detectors"))
+@pytest.mark.parametrize("name", SEARCHING)
 def test_every_detector_runs_as_a_stage_and_writes_the_same_bytes_again(
     name: str, tmp_path: Path
 ) -> None:
@@ -293,6 +300,8 @@ def test_every_detector_runs_as_a_stage_and_writes_the_same_bytes_again(
     index = tmp_path / "frames" / "clip.json"
     assert main(frames_command(tmp_path / "data", index)) == 0
     settings = {"method": name, "model": {"source": "tiny"}, "threshold": 0.0}
+    if name == "concept":
+        settings["concepts"] = {"1": "ball", "2": "red box"}
     for run in ("one", "two"):
         output = ["--output", str(tmp_path / run)]
         command = ["candidates", "--frames", str(index), "--settings", json.dumps(settings)]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -87,7 +88,8 @@ def test_views_are_eight_different_and_keep_object_and_pixels_together() -> None
 
 def test_features_are_unit_rows(model: torch.nn.Module) -> None:
     image, mask = scene()
-    for pooling, width in (("masked_mean", 96), ("cls", 96), ("both", 192)):
+    one = model.config.hidden_size
+    for pooling, width in (("masked_mean", one), ("cls", one), ("both", 2 * one)):
         config = dinov3.Config(pooling=pooling, size=32)
         rows = dinov3.embed(model, dinov3.pool(image, mask, config), config, 3)
         assert rows.shape == (8, width)
@@ -123,6 +125,46 @@ def test_variants_follow_the_turned_views() -> None:
     for switch, count in (("scale", 2), ("blur", 1), ("gamma", 2), ("grey", 1)):
         config = dinov3.Config(size=32, flips=False, rotations=False, **{switch: True})
         assert len(dinov3.pool(image, mask, config)) == 1 + count
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_any_turn_agrees_with_quarter_turns(quarters: int) -> None:
+    """Resampled, so nearly; the object's share of pixels turns with them."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 255, (6, 9, 3), dtype=np.uint8)
+    image = cv2.resize(small, (90, 60), interpolation=cv2.INTER_CUBIC)
+    mask = np.zeros((60, 90), bool)
+    mask[20:44, 30:50] = True
+    plain = crops.cut(image, mask, 32, 0.2, False)
+    turned = crops.turned(image, mask, 32, 0.2, False, 90 * quarters)
+    for ours, theirs in ((turned.pixels, plain.pixels), (turned.weights, plain.weights)):
+        expected = np.rot90(theirs, quarters).astype(float)
+        scale = 255 if ours.dtype == np.uint8 else 1
+        assert np.abs(ours - expected).mean() < 0.04 * scale
+    others = [np.rot90(plain.pixels, quarters + i).astype(float) for i in (1, 2, 3)]
+    assert min(np.abs(turned.pixels - other).mean() for other in others) > 0.08 * 255
+
+
+def test_a_turned_object_shows_no_unseen_corner() -> None:
+    """Far from the border all that comes into the crop is of the frame."""
+    image = np.full((200, 200, 3), 77, np.uint8)
+    mask = np.zeros((200, 200), bool)
+    mask[90:110, 80:120] = True
+    turned = crops.turned(image, mask, 40, 0.1, False, 45)
+    assert (turned.pixels == 77).all()
+    # 20 x 40 in a crop of 48 pixels, drawn at 40
+    assert turned.weights.sum() == pytest.approx(20 * 40 * (40 / 48) ** 2, rel=0.02)
+
+
+def test_angles_join_the_pool() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
+    mask = np.zeros((60, 90), bool)
+    mask[20:44, 30:50] = True
+    plain = dinov3.pool(image, mask, dinov3.Config())
+    more = dinov3.pool(image, mask, dinov3.Config(angles=(30, -30)))
+    assert len(more) == len(plain) + 2
+    assert all((a.pixels == b.pixels).all() for a, b in zip(plain, more, strict=False))
+    assert (more[-1].pixels != more[-2].pixels).any()
 
 
 def test_scaled_object() -> None:

@@ -17,16 +17,18 @@ LAYERS = {
     "report": {"core", "metrics", "data"},
     "selectors": {"core"},
     "runtime": {"core"},
-    "detectors": {"core", "runtime"},
+    "detectors": {"core", "runtime", "trackers", "propagators"},
     "embedders": {"core"},
     "trackers": {"core"},
     "propagators": {"core", "trackers"},
     "training": {"core", "data", "plugins", "propagators", "runtime", "trackers"},
     "plugins": {"core"},
-    "config": {"core", "plugins"},
+    "recipes": {"core", "plugins"},
+    "concepts": {"core"},
+    "config": {"core", "plugins", "recipes", "concepts"},
     "stages": {
         "core", "data", "metrics", "submission", "report", "runtime", "plugins",
-        "detectors", "embedders", "trackers", "training",
+        "detectors", "embedders", "trackers", "propagators", "training",
     },
     "cli": {"core", "stages", "submission", "metrics", "data", "runtime"},
     "__main__": {"cli"},
@@ -80,8 +82,9 @@ def test_planning_is_light() -> None:
 
 
 @pytest.mark.parametrize("stage", [
-    "draw", "train", "frames", "meta", "candidates", "features", "manifest", "anchors", "masks",
-    "scores", "results", "submission", "report",
+    "draw", "train", "frames", "meta", "candidates", "union", "features", "manifest", "anchors",
+    "masks", "emission", "verify", "fallback", "audits", "scores", "results", "submission",
+    "report",
 ])  # fmt: skip
 def test_every_stage_explains_itself(stage: str) -> None:
     """The help of a stage needs no model library either."""

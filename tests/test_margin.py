@@ -11,7 +11,7 @@ import pytest
 
 from kit.core import artifacts
 from kit.core.masks import encode_rle
-from kit.core.types import Candidate, Features, Selection, Video, VideoObject
+from kit.core.types import Candidate, Evidence, Features, Selection, Video, VideoObject
 from kit.metrics import mining
 from kit.selectors import margin, top_k
 
@@ -57,14 +57,14 @@ def taken(selection: Selection, object_id: int = 1) -> list[tuple[str, str]]:
 
 def test_the_other_object_is_not_taken_for_the_target() -> None:
     features = Features(COSINES, pools(TARGET, LOOKALIKE))
-    fooled = top_k.select(TWO, CANDIDATES, features, top_k.Config(min_gap=3))
+    fooled = top_k.select(TWO, Evidence(CANDIDATES, features), top_k.Config(min_gap=3))
     assert taken(fooled) == [("00010", CANDIDATES[1].rle), ("00016", CANDIDATES[2].rle)]
-    found = margin.select(TWO, CANDIDATES, features, margin.Config(min_gap=3))
+    found = margin.select(TWO, Evidence(CANDIDATES, features), margin.Config(min_gap=3))
     assert taken(found) == [("00010", CANDIDATES[0].rle)]
     (anchor,) = found.anchors
     assert anchor.score == pytest.approx(0.6)  # the similarity to the target, not the lead
     assert anchor.margin == pytest.approx(0.5 - 0.05, abs=1e-6)  # leads of the two on the frame
-    assert anchor.reason.endswith("view 0 of the first mask, 0.5000 more than like object 2")
+    assert anchor.reason.endswith("view 0 of the target, 0.5000 more than like object 2")
     assert [(r.frame, r.reason) for r in found.rejected] == [
         ("00016", "no clear lead over object 2")
     ]
@@ -74,10 +74,10 @@ def test_what_stood_beside_the_target_is_not_taken_for_it() -> None:
     """The same with one object, its look-alike known from the first frame alone."""
     features = Features(np.concatenate([COSINES, rows((0.3, 0.9))]), pools(TARGET))
     candidates = [*CANDIDATES, candidate(0, 1)]
-    fooled = top_k.select(ONE, candidates, features, top_k.Config(min_gap=3))
+    fooled = top_k.select(ONE, Evidence(candidates, features), top_k.Config(min_gap=3))
     assert taken(fooled) == [("00010", CANDIDATES[1].rle), ("00016", CANDIDATES[2].rle)]
     # cosines with the look-alike (0.3, 0.9, 0.316): 0.522, 0.889, 0.919
-    found = margin.select(ONE, candidates, features, margin.Config(min_gap=3))
+    found = margin.select(ONE, Evidence(candidates, features), margin.Config(min_gap=3))
     assert taken(found) == [("00010", CANDIDATES[0].rle)]
     assert "beside the target on 00000" in found.anchors[0].reason
 
@@ -87,7 +87,7 @@ def test_what_stood_on_the_first_frame_is_never_an_anchor(method: object) -> Non
     """Even where the given frame has no neighbours and nothing else was found."""
     config = method.Config(suppress_given=False)  # type: ignore[attr-defined]
     features = Features(rows((0.9, 0.0)), pools(TARGET))
-    selection = method.select(ONE, [candidate(0, 1)], features, config)  # type: ignore[attr-defined]
+    selection = method.select(ONE, Evidence([candidate(0, 1)], features), config)  # type: ignore[attr-defined]
     assert selection == Selection([], [])
 
 
@@ -96,10 +96,11 @@ def test_without_distractors_it_chooses_as_top_k() -> None:
     similar = rng.uniform(-0.9, 0.9, 60)
     features = Features(rows(*[(c, 0.0) for c in similar]), pools(TARGET))
     candidates = [candidate(int(f), int(f) % 6) for f in rng.integers(1, 20, 60)]
-    plain = top_k.select(ONE, candidates, features, top_k.Config(min_gap=4, min_score=0.2))
-    ours = margin.select(
-        ONE, candidates, features, margin.Config(min_gap=4, min_score=0.2, min_margin=2.0)
+    plain = top_k.select(
+        ONE, Evidence(candidates, features), top_k.Config(min_gap=4, min_score=0.2)
     )
+    config = margin.Config(min_gap=4, min_score=0.2, min_margin=2.0)
+    ours = margin.select(ONE, Evidence(candidates, features), config)
     assert plain.anchors
     assert plain == ours
 
@@ -123,7 +124,7 @@ def test_thresholds(
     cosine: tuple[float, float], config: dict[str, float], reason: str | None
 ) -> None:
     features = Features(rows(cosine), pools(TARGET, LOOKALIKE))
-    selection = margin.select(TWO, [candidate(10, 0)], features, margin.Config(**config))  # type: ignore[arg-type]
+    selection = margin.select(TWO, Evidence([candidate(10, 0)], features), margin.Config(**config))  # type: ignore[arg-type]
     assert [r.reason for r in selection.rejected] == ([] if reason is None else [reason])
     assert len(selection.anchors) == (reason is None)
 
@@ -132,7 +133,9 @@ def test_frames_are_ranked_by_lead() -> None:
     """Frame 15 is more similar, frame 10 leads by more; only one is wanted."""
     features = Features(rows((0.5, 0.1), (0.75, 0.6)), pools(TARGET, LOOKALIKE))
     candidates = [candidate(10, 0), candidate(15, 0)]
-    selection = margin.select(TWO, candidates, features, margin.Config(top_k=1, min_gap=3))
+    selection = margin.select(
+        TWO, Evidence(candidates, features), margin.Config(top_k=1, min_gap=3)
+    )
     assert [a.frame for a in selection.anchors] == ["00010"]
 
 
@@ -140,7 +143,7 @@ def test_every_distractor_view_counts() -> None:
     """The nearest one decides: a turned view of the other object."""
     turned = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]], np.float32)
     features = Features(rows((0.6, 0.7)), {1: np.array([TARGET], np.float32), 2: turned})
-    selection = margin.select(TWO, [candidate(10, 0)], features, margin.Config())
+    selection = margin.select(TWO, Evidence([candidate(10, 0)], features), margin.Config())
     assert not selection.anchors
 
 
@@ -148,7 +151,7 @@ def test_each_object_has_its_own_distractors() -> None:
     """Object 2's own look speaks for its candidates, object 1's against them."""
     features = Features(rows((0.2, 0.9), (0.2, 0.9)), pools(TARGET, LOOKALIKE))
     candidates = [candidate(10, 0, 1), candidate(10, 0, 2)]
-    selection = margin.select(TWO, candidates, features, margin.Config())
+    selection = margin.select(TWO, Evidence(candidates, features), margin.Config())
     assert [a.object_id for a in selection.anchors] == [2]
     assert [r.object_id for r in selection.rejected] == [1]
 
@@ -156,8 +159,8 @@ def test_each_object_has_its_own_distractors() -> None:
 def test_decisions_say_nothing_of_the_settings_and_are_equal_to_the_byte(tmp_path: Path) -> None:
     features = Features(COSINES, pools(TARGET, LOOKALIKE))
     written = []
-    for config in (margin.Config(3, 3), margin.Config(9, 4, 0.0, True, 0.01)):
-        selection = margin.select(TWO, CANDIDATES, features, config)
+    for config in (margin.Config(top_k=3, min_gap=3), margin.Config(4, 0.0, 0.01, top_k=9)):
+        selection = margin.select(TWO, Evidence(CANDIDATES, features), config)
         path = tmp_path / "v.json"
         artifacts.write_anchors(path, TWO, selection, {"video": "digest"})
         written.append(path.read_bytes())
@@ -209,7 +212,7 @@ def test_on_a_drawn_scene_the_anchors_of_top_k_are_wrong_and_those_of_margin_rig
     truth = [labels for _, labels in scenes]
     told = {}
     for method in (top_k, margin):
-        selection = method.select(video, candidates, features, method.Config(min_gap=4))
+        selection = method.select(video, Evidence(candidates, features), method.Config(min_gap=4))
         found = mining.audit(video, truth, candidates, selection)[1].anchors
         assert len(found) == 3
         told[method] = mining.precision(found)
@@ -219,4 +222,4 @@ def test_on_a_drawn_scene_the_anchors_of_top_k_are_wrong_and_those_of_margin_rig
 
 def test_no_candidates_no_anchors() -> None:
     nothing = Features(np.zeros((0, 3), np.float32), pools(TARGET, LOOKALIKE))
-    assert margin.select(TWO, [], nothing, margin.Config()) == Selection([], [])
+    assert margin.select(TWO, Evidence([], nothing), margin.Config()) == Selection([], [])

@@ -5,11 +5,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pycocotools import mask as coco
 
 from kit.core import masks
 from kit.core.errors import ArtifactError
@@ -30,7 +33,35 @@ SHAPE = (4, 6)
 )
 def test_run_lengths_round_trip(height: int, width: int, seed: int, share: float) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < share
-    assert (masks.decode_rle(masks.encode_rle(mask), height, width) == mask).all()
+    text = masks.encode_rle(mask)
+    assert text == coco.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()
+    assert (masks.decode_rle(text, height, width) == mask).all()
+    if not mask.any():
+        with pytest.raises(ValueError, match="empty"):
+            masks.decode_part(text, height, width)
+        return
+    part, (top, left) = masks.decode_part(text, height, width)
+    x, y, right, bottom = masks.box_of(mask).astype(int)
+    assert (left, top) == (x, y)
+    assert (part == mask[y:bottom, x:right]).all()
+    assert masks.encode_part(part, (top, left), mask.shape) == text
+
+
+@pytest.mark.parametrize("shape", [(60, 84), (9, 12), (12, 9), (200, 31), (5, 7), (12, 12)])
+@pytest.mark.parametrize("share", [0.03, 0.3, 0.95])
+def test_enlarged_logits_are_those_of_torch(shape: tuple[int, int], share: float) -> None:
+    """Blobs anywhere, to the border; smaller frames than the logits too."""
+    rng = np.random.default_rng(int(100 * share))
+    for _ in range(5):
+        smooth = cv2.GaussianBlur(rng.standard_normal((12, 12)).astype(np.float32), (0, 0), 1.5)
+        logits = smooth - np.quantile(smooth, 1 - share)
+        large = torch.nn.functional.interpolate(
+            torch.from_numpy(logits)[None, None], shape, mode="bilinear"
+        )[0, 0].numpy()
+        rle = masks.encode_logits(logits, shape)
+        ours = np.zeros(shape, bool) if rle is None else masks.decode_rle(rle, *shape)
+        assert (ours == (large > 0))[np.abs(large) > 1e-6].all()
+    assert masks.encode_logits(np.full((4, 4), -1, np.float32), shape) is None
 
 
 @pytest.mark.parametrize("text", ["", "0", "H", "é", "~~~", "o" * 50, "0" * 9])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from kit import cli
-from kit.core import artifacts, images, masks
+from kit.core import artifacts, grounds, images, masks
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
 from kit.core.types import Anchor, Rejected, Selection, Video
@@ -187,6 +187,33 @@ def test_the_page_says_everything(split: Path, tmp_path: Path) -> None:
     assert len(uses) == 2 * len(pictures)  # a frame is stored once for both recipes
     assert sum(v == "shot anchor" for v in seen.values("class")) == 4 * 2
     assert sum(v == "shot given" for v in seen.values("class")) == 4 * 2
+
+
+def test_what_was_mined_is_held_against_the_truth(own: Path, tmp_path: Path) -> None:
+    """Four objects, each seen twice, once in a gap; two sources that find it on one frame each."""
+    names = ["a_0", "b_1"]
+    assert "against the truth" not in report(own, tmp_path / "page.html", names)
+    for name in names:
+        video = artifacts.read_video(own / f"frames/{name}.json")
+        anchors = own / "anchors" / "sam3.dinov3.top3" / f"{name}.json"
+        one = {
+            "sightings": [[1, False, {"canvas": 0.6}], [2, True, {"concept": 0.8, "canvas": 0.1}]],
+            "anchors": [[5, 0.9, 0.0, 2], [9, 0.0, 0.7, 4]],
+        }
+        grounds.write_audit(
+            own / "audits" / "sam3.dinov3.top3" / f"{name}.json", video,
+            {str(o.id): one for o in video.objects},
+            {"video": video.digest, "anchors": sha256(anchors)},
+        )  # fmt: skip
+    text = re.sub(r"\s*\n\s*", " | ", Reader(report(own, tmp_path / "page.html", names)).text)
+    assert "prompted again | all | 8 | 100.0 % | 50.0 % | 4 | 100.0 %" in text
+    assert "canvas | 8 | 50.0 % | 0.0 % | 4 | 0.0 %" in text
+    assert "concept | 8 | 50.0 % | 50.0 % | 4 | 100.0 %" in text
+    assert "prompted again | 8 | 50.0 % | 50.0 % | 3" in text
+    (own / "audits" / "sam3.dinov3.top3" / "b_1.json").unlink()
+    recipes = json.dumps(named(RECIPES))
+    command = ["report", "--work", str(own), "--split", "demo", "--recipes", recipes]
+    assert cli.main([*command, "--videos", *names, "--output", str(tmp_path / "x.html")]) == 2
 
 
 def test_every_picture_is_told_in_words(split: Path, tmp_path: Path) -> None:

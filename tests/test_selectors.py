@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kit.core.masks import encode_rle
-from kit.core.types import Candidate, Features, Video, VideoObject
+from kit.core.types import Candidate, Evidence, Features, Video, VideoObject
 from kit.selectors import first_frame, top_k
 
 FRAMES = tuple(f"{i:05d}" for i in range(20))
@@ -31,8 +31,7 @@ def features_of(cosines: list[float], objects: tuple[int, ...] = (1,)) -> Featur
 def chosen(frames: list[int], cosines: list[float], **config: object) -> list[int]:
     selection = top_k.select(
         video_of((1, "00000")),
-        [candidate(f) for f in frames],
-        features_of(cosines),
+        Evidence([candidate(f) for f in frames], features_of(cosines)),
         top_k.Config(**config),  # type: ignore[arg-type]
     )
     return sorted(int(a.frame) for a in selection.anchors)
@@ -73,7 +72,7 @@ def test_best_candidate_of_a_frame_wins_with_its_margin() -> None:
     candidates = [candidate(10), candidate(10), candidate(15)]
     features = features_of([0.5, 0.8, 0.3])
     config = top_k.Config(min_gap=3)
-    selection = top_k.select(video_of((1, "00000")), candidates, features, config)
+    selection = top_k.select(video_of((1, "00000")), Evidence(candidates, features), config)
     first, second = selection.anchors
     assert (first.frame, first.rle) == ("00010", candidates[1].rle)
     assert first.margin == pytest.approx(0.3, abs=1e-6)
@@ -85,9 +84,10 @@ def test_maximum_over_the_pool() -> None:
     rows = np.array([[0.0, 1.0], [0.6, 0.8]], np.float32)
     pool = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     selection = top_k.select(
-        video_of((1, "00000")), [candidate(9), candidate(18)], Features(rows, {1: pool}),
+        video_of((1, "00000")),
+        Evidence([candidate(9), candidate(18)], Features(rows, {1: pool})),
         top_k.Config(top_k=1),
-    )  # fmt: skip
+    )
     (anchor,) = selection.anchors
     assert (anchor.frame, anchor.score) == ("00009", 1.0)
     assert "view 1" in anchor.reason
@@ -97,27 +97,29 @@ def test_objects_are_chosen_for_separately() -> None:
     """The rows of another object's candidates are not even looked at."""
     candidates = [candidate(10, 1), candidate(10, 2), candidate(18, 2)]
     selection = top_k.select(
-        video_of((1, "00000"), (2, "00004")), candidates, features_of([0.1, 0.9, 0.8], (1, 2)),
+        video_of((1, "00000"), (2, "00004")),
+        Evidence(candidates, features_of([0.1, 0.9, 0.8], (1, 2))),
         top_k.Config(top_k=1, min_gap=3),
-    )  # fmt: skip
+    )
     assert [(a.object_id, a.frame) for a in selection.anchors] == [(1, "00010"), (2, "00010")]
 
 
 def test_decision_says_nothing_of_the_settings() -> None:
     """Else raising top_k would change every video's file and propagate all of them again."""
     candidates = [candidate(f) for f in (6, 12, 13)]
-    features = features_of([0.9, 0.8, 0.7])
-    few = top_k.select(video_of((1, "00000")), candidates, features, top_k.Config(2, min_gap=5))
-    many = top_k.select(video_of((1, "00000")), candidates, features, top_k.Config(9, min_gap=5))
+    evidence = Evidence(candidates, features_of([0.9, 0.8, 0.7]))
+    few = top_k.select(video_of((1, "00000")), evidence, top_k.Config(2, min_gap=5))
+    many = top_k.select(video_of((1, "00000")), evidence, top_k.Config(9, min_gap=5))
     assert few == many
 
 
 def test_every_frame_is_either_chosen_or_told_why_not() -> None:
     candidates = [candidate(f) for f in (1, 6, 7, 12, 18)]
     selection = top_k.select(
-        video_of((1, "00000")), candidates, features_of([0.9, 0.8, 0.7, 0.6, 0.5]),
+        video_of((1, "00000")),
+        Evidence(candidates, features_of([0.9, 0.8, 0.7, 0.6, 0.5])),
         top_k.Config(top_k=2, min_gap=5),
-    )  # fmt: skip
+    )
     reasons = {r.frame: r.reason for r in selection.rejected}
     assert reasons == {
         "00001": "neighbour of 00000, which is more similar",
@@ -128,5 +130,6 @@ def test_every_frame_is_either_chosen_or_told_why_not() -> None:
 
 def test_first_frame_chooses_nothing() -> None:
     nothing = Features(np.zeros((0, 0), np.float32), {})
-    selection = first_frame.select(video_of((1, "00000")), [], nothing, first_frame.Config())
+    evidence = Evidence([], nothing)
+    selection = first_frame.select(video_of((1, "00000")), evidence, first_frame.Config())
     assert (selection.anchors, selection.rejected) == ([], [])

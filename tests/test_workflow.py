@@ -101,7 +101,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run.status == 0, run.text
     assert run.rules == {
         "draw": 3, "frames": 3, "meta": 1, "candidates": 3, "features": 3, "manifest": 2,
-        "anchors": 2, "masks": 6, "scores": 6, "results": 2, "submission": 2, "report": 1,
+        "anchors": 2, "masks": 6, "scores": 6, "audits": 3, "results": 2, "submission": 2,
+        "report": 1,
     }  # fmt: skip
     return folder
 
@@ -126,8 +127,8 @@ def test_a_new_top_k_propagates_the_changed_videos_alone(project: Project) -> No
     assert run.status == 0, run.text
     assert run.videos("masks") == run.videos("scores") == changed
     assert run.rules == {
-        "anchors": 1, "masks": len(changed), "scores": len(changed), "results": 1,
-        "submission": 1, "report": 1,
+        "anchors": 1, "masks": len(changed), "scores": len(changed), "audits": len(changed),
+        "results": 1, "submission": 1, "report": 1,
     }  # fmt: skip
 
 

@@ -204,3 +204,16 @@ class Clip:
         across = (index * 3) % width if object_id == 1 else width - (index * 3) % width
         centre = (height * (0.35 if object_id == 1 else 0.6), across)
         return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < (height / 5) ** 2
+
+
+def counted_passes(monkeypatch: Any) -> list[int]:
+    """How many frames each call of SAM 3's vision encoder gets, from now on, in any detector."""
+    seen: list[int] = []
+    encode = transformers.Sam3Model.get_vision_features
+
+    def counting(model: Any, pixel_values: torch.Tensor, **more: Any) -> Any:
+        seen.append(len(pixel_values))
+        return encode(model, pixel_values, **more)
+
+    monkeypatch.setattr(transformers.Sam3Model, "get_vision_features", counting)
+    return seen

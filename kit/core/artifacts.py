@@ -1,11 +1,10 @@
-"""The files that stages hand to each other: the only module that knows their formats.
+"""The files that stages hand to each other: this module and `grounds` alone know their formats.
 
 | file | schema | content |
 |---|---|---|
 | frames/VIDEO.json | frames/1 | index of a checked video |
 | candidates/.../VIDEO.jsonl.zst | candidates/1 | a header line, then a line per (object, frame) |
 | features/.../VIDEO.safetensors | features/1 | float16: a row per candidate, a pool per object |
-| manifest/NAME.json | manifest/1 | the files of all videos' evidence and their digests |
 | anchors/.../VIDEO.json | anchors/1 | what was chosen and what was not, with reasons |
 | masks/.../VIDEO.zip | masks/1 | stored palette PNGs and objects.json |
 | scores/.../VIDEO.json | scores/1 | official numbers of each object, with curves |
@@ -17,7 +16,6 @@ files they are handed: a result is never built from older inputs than those it l
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,15 @@ from kit.core.checks import Inputs, check_inputs, expecting, finite, tagged
 from kit.core.errors import ArtifactError
 from kit.core.images import MAX_PIXELS
 from kit.core.masks import MAX_ID, decode_rle
-from kit.core.types import Anchor, Candidate, Features, Rejected, Selection, Video, VideoObject
+from kit.core.types import (
+    Anchor,
+    Candidate,
+    Features,
+    Rejected,
+    Selection,
+    Video,
+    VideoObject,
+)
 
 _MAX_LINES = 2**30  # bytes of candidates text per video, unpacked
 _MAX_MEMBER = 2**28  # bytes of one member of a masks archive, unpacked
@@ -77,13 +83,18 @@ def read_video(path: Path) -> Video:
         if min(video.shape) < 1 or video.height * video.width > MAX_PIXELS:
             raise ValueError(f"frames of {video.width}x{video.height} pixels")
         for target in video.objects:
-            _known(video, target.id, target.first_frame)
+            known(video, target.id, target.first_frame)
             if not 1 <= target.id <= MAX_ID:
                 raise ValueError(f"object id {target.id}, not from 1 to {MAX_ID}")
         return video
 
 
-def _known(video: Video, object_id: object, frame: object) -> None:
+def known(video: Video, object_id: object, frame: object) -> None:
+    """Refuse what a video does not have.
+
+    Raises:
+        ValueError: No such object or frame.
+    """
     if object_id not in {o.id for o in video.objects} or frame not in video.frames:
         raise ValueError(f"object {object_id} on frame {frame} is not in the video")
 
@@ -91,11 +102,20 @@ def _known(video: Video, object_id: object, frame: object) -> None:
 # --- candidates ---------------------------------------------------------------------------------
 
 
-def write_candidates(path: Path, video: Video, found: Iterable[Candidate]) -> None:
-    """Write candidates as compressed JSON lines, in the order given."""
+def write_candidates(
+    path: Path, video: Video, found: Iterable[Candidate], inputs: Inputs | None = None
+) -> None:
+    """Write candidates as compressed JSON lines, in the order given.
+
+    Args:
+        path: The file.
+        video: They are of.
+        found: The candidates.
+        inputs: Digests of what they were made from beside the video.
+    """
     header = {
         "schema": "candidates/1",
-        "inputs": {"video": video.digest},
+        "inputs": {"video": video.digest, **(inputs or {})},
         "shape": list(video.shape),
     }
     rows = [[c.object_id, c.frame, round(c.score, 6), c.source, c.rle] for c in found]
@@ -115,7 +135,7 @@ def read_candidates(path: Path, video: Video) -> list[Candidate]:
         if end != {"rows": len(rows)}:
             raise ValueError(f"{len(rows)} rows, the last line says {end}")
         for object_id, frame, score, _, _ in rows:
-            _known(video, object_id, frame)
+            known(video, object_id, frame)
             finite(score)
         shape = video.shape
         return [Candidate(f, o, float(s), str(r), shape, str(m)) for o, f, s, m, r in rows]
@@ -172,40 +192,6 @@ def read_features(path: Path, inputs: Inputs, video: Video, rows: int) -> Featur
         return Features(candidates, pools)
 
 
-# --- manifest -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The files on which the anchors of one video are chosen.
-
-    Attributes:
-        frames: Index of the video.
-        candidates: None if none are mined.
-        features: None if none are mined.
-        digests: Of those files, when the manifest was written, under the names used as inputs.
-    """
-
-    frames: Path
-    candidates: Path | None
-    features: Path | None
-    digests: Inputs
-
-
-def read_manifest(path: Path) -> list[Evidence]:
-    """Read the manifest of all videos."""
-    with expecting(path, "manifest"):
-        body = tagged(path, files.read_json(path), "manifest/1")
-        return [_evidence(entry) for entry in body["videos"].values()]
-
-
-def _evidence(entry: Mapping[str, str]) -> Evidence:
-    mined = [key for key in ("candidates", "features") if key in entry]
-    digests = {"video": entry["video"], **{key: entry[f"{key}_sha256"] for key in mined}}
-    candidates, features = (Path(entry[key]) for key in mined) if mined else (None, None)
-    return Evidence(Path(entry["frames"]), candidates, features, digests)
-
-
 # --- anchors ------------------------------------------------------------------------------------
 
 
@@ -223,15 +209,15 @@ def write_anchors(path: Path, video: Video, selection: Selection, inputs: Inputs
             {
                 "object": a.object_id,
                 "frame": a.frame,
-                "score": _short(a.score),
-                "margin": None if a.margin is None else _short(a.margin),
+                "score": short(a.score),
+                "margin": None if a.margin is None else short(a.margin),
                 "reason": a.reason,
                 "rle": a.rle,
             }
             for a in sorted(selection.anchors, key=_order)
         ],
         "rejected": [
-            {"object": r.object_id, "frame": r.frame, "score": _short(r.score), "reason": r.reason}
+            {"object": r.object_id, "frame": r.frame, "score": short(r.score), "reason": r.reason}
             for r in sorted(selection.rejected, key=_order)
         ],
     }
@@ -244,7 +230,7 @@ def read_anchors(path: Path, video: Video, inputs: Inputs) -> Selection:
         body = tagged(path, files.read_json(path), "anchors/1")
         check_inputs(path, body["inputs"], inputs)
         for row in [*body["anchors"], *body["rejected"]]:
-            _known(video, row["object"], row["frame"])
+            known(video, row["object"], row["frame"])
             finite(row["score"])
         for row in body["anchors"]:
             _check_mask(row["rle"], video.shape)
@@ -272,7 +258,8 @@ def _order(row: Anchor | Rejected) -> tuple[int, str]:
     return row.object_id, row.frame
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
+    """A number as decisions tell it: four digits."""
     return round(float(value), 4)
 
 

@@ -1,14 +1,14 @@
 """The nouns that stages hand to methods. Plain frozen data; frames are known by name."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.core.masks import Mask, box_of, decode_rle
+from kit.core.masks import LabelMap, Mask, box_of, decode_rle
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 
@@ -154,3 +154,88 @@ class Selection:
 
     anchors: Sequence[Anchor]
     rejected: Sequence[Rejected]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a propagation says of one object on one frame.
+
+    Attributes:
+        presence: Object score logit; present when > 0.
+        iou: Predicted IoU of its mask, 0..1.
+    """
+
+    presence: float
+    iou: float
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """What an earlier recipe left of a video, to go on from.
+
+    Attributes:
+        anchors: It was conditioned with, beside the given masks.
+        states: By object id and frame, as far as the object was followed.
+        labels: Its label maps by frame; may decode at each look.
+    """
+
+    anchors: Sequence[Anchor]
+    states: Mapping[int, Mapping[str, State]]
+    labels: Mapping[str, LabelMap]
+
+    def mask(self, object_id: int, frame: str) -> Mask:
+        """`bool[H, W]`, empty where it shows nothing."""
+        mask: Mask = self.labels[frame] == object_id
+        return mask
+
+    def accepted(self, video: Video, object_id: int) -> list[tuple[int, Mask]]:
+        """(index of the frame, mask) of each anchor of an object, in temporal order."""
+        anchors = sorted(self.anchors, key=lambda a: a.frame)
+        return [
+            (video.index(a.frame), decode_rle(a.rle, *video.shape))
+            for a in anchors
+            if a.object_id == object_id
+        ]
+
+    def sure(self, object_id: int, frame: str, least: float) -> bool:
+        """Whether it shows an object, and predicts an IoU of at least `least`."""
+        state = self.states[object_id].get(frame)
+        if state is None or state.presence <= 0 or state.iou < least:
+            return False
+        return bool(self.mask(object_id, frame).any())
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """What came of a mask that was tracked back to its object's first frame.
+
+    Attributes:
+        object_id: Whose mask it claims to be.
+        frame: Name of the frame on which it stands.
+        claim: Where it is from: "anchor", or one of two rival results, "first" and "second".
+        iou: Of what was found on the first frame with the given mask; None if there is no mask.
+    """
+
+    object_id: int
+    frame: str
+    claim: str
+    iou: float | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the anchors of a video are chosen on.
+
+    Attributes:
+        candidates: Regions that may be one of its objects; empty if none are mined.
+        features: Of them, in the same order.
+        first: What a first pass left, if there was one.
+        proposals: Another selector's decision, if this one only verifies.
+        cycles: What came of its anchors.
+    """
+
+    candidates: Sequence[Candidate]
+    features: Features
+    first: FirstPass | None = None
+    proposals: Selection | None = None
+    cycles: Sequence[Cycle] = field(default=())

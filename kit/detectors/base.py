@@ -1,14 +1,14 @@
 """What every candidate source is given, and how candidates on the given frame are to be read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 
-from kit.core.masks import Mask, box_of
-from kit.core.types import Image
+from kit.core.masks import Mask, box_of, ious
+from kit.core.types import Candidate, FirstPass, FrameSource, Image, Video
 
 
 @dataclass(frozen=True)
@@ -26,37 +26,86 @@ class Exemplar:
     mask: Mask
 
 
-class Limits(Protocol):
-    """Which of a detector's answers become candidates."""
+@dataclass(frozen=True)
+class Search:
+    """All that a source is given.
 
-    @property
-    def threshold(self) -> float:
-        """Score that they must reach, 0..1."""
+    Attributes:
+        video: Names and sizes.
+        frames: Its pictures.
+        exemplars: Its targets.
+        model: What `MODEL` of the source names, or the tracker of its settings.
+        decoder: The SAM that draws masks of prompts, where the settings name one.
+        batch: Frames per forward.
+        first: What a first pass left, for sources that go on from one.
+    """
 
-    @property
-    def nms_iou(self) -> float:
-        """Masks that overlap more are one."""
+    video: Video
+    frames: FrameSource
+    exemplars: Sequence[Exemplar]
+    model: Any
+    decoder: Any = None
+    batch: int = 4
+    first: FirstPass | None = None
 
-    @property
-    def max_per_frame(self) -> int:
-        """The best that are kept, per object."""
+    def groups(self, indices: Iterable[int]) -> Iterable[Sequence[int]]:
+        """Frames as they go through a model together, in order."""
+        order = sorted(indices)
+        return [order[start : start + self.batch] for start in range(0, len(order), self.batch)]
 
 
-def searched(
-    exemplars: Sequence[Exemplar], count: int, stride: int, look_alikes: bool
-) -> list[tuple[Exemplar, frozenset[int]]]:
+@dataclass(frozen=True)
+class Limits:
+    """Which answers become candidates; defaults are those of SAM 3 (transformers: 0.3, no NMS)."""
+
+    threshold: float = 0.3  # score that they must reach, 0..1
+    nms_iou: float = 0.7  # masks that overlap more are one candidate
+    max_per_frame: int = 10  # the best that are kept, per object
+    stride: int = 1  # every n-th later frame is searched
+    look_alikes: bool = False  # search the first frame too, for what is not the target (`margin`)
+
+
+def searched(search: Search, limits: Limits) -> list[tuple[Exemplar, frozenset[int]]]:
     """The indices of the frames on which each target is sought.
 
-    Every `stride`-th of the `count` frames that follow the first exemplar's, as far as they follow
-    the target's own; with `look_alikes` its own as well. What is found there beside the target is
-    known not to be it, and selectors use it as that.
+    Every `stride`-th frame that follows the first exemplar's, as far as it follows the target's
+    own; with `look_alikes` its own as well. What is found there beside the target is known not to
+    be it, and selectors use it as that.
     """
-    first = min((e.frame for e in exemplars), default=count)
-    later = range(first + 1, count, stride)
+    first = min((e.frame for e in search.exemplars), default=len(search.frames))
+    later = range(first + 1, len(search.frames), limits.stride)
     return [
-        (e, frozenset([i for i in later if i > e.frame] + [e.frame] * look_alikes))
-        for e in exemplars
+        (e, frozenset([i for i in later if i > e.frame] + [e.frame] * limits.look_alikes))
+        for e in search.exemplars
     ]
+
+
+def accepted(search: Search, exemplar: Exemplar) -> list[Exemplar]:
+    """The anchors of a first pass as further exemplars of an object, in temporal order."""
+    assert search.first is not None  # stages see to it
+    shown = search.first.accepted(search.video, exemplar.object_id)
+    return [Exemplar(exemplar.object_id, frame, mask) for frame, mask in shown]
+
+
+def distinct(found: Sequence[Candidate], limit: float) -> list[Candidate]:
+    """Greedy mask-NMS among candidates of one frame, in their order.
+
+    Args:
+        found: The candidates, the best first.
+        limit: Of two that overlap by a greater IoU the first stays, and is told who else found it.
+    """
+    if not found:
+        return []
+    rles = [c.rle for c in found]
+    overlap = ious(rles, rles, found[0].shape)
+    kept: dict[int, list[str]] = {}  # row of the survivor to the sources that found it
+    for row, candidate in enumerate(found):
+        same = max(kept, key=lambda other: overlap[row, other], default=None)
+        if same is None or overlap[row, same] <= limit:
+            kept[row] = [candidate.source]
+        else:
+            kept[same].append(candidate.source)
+    return [replace(found[row], source="+".join(dict.fromkeys(n))) for row, n in kept.items()]
 
 
 def shows_target(mask: Mask, exemplar: Exemplar) -> bool:

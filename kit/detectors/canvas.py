@@ -15,34 +15,30 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as nnf
+from torchvision.transforms.v2 import functional as resizing
 
+from kit.core.ahead import ahead
 from kit.core.masks import Mask, box_of
-from kit.core.types import Candidate, FrameSource, Image, Video
-from kit.detectors.base import Exemplar, isolated, searched
-from kit.detectors.exemplar_tokens import candidates_of, encode
-from kit.runtime.models import Detector
+from kit.core.types import Candidate, FrameSource, Image
+from kit.detectors.base import Exemplar, Limits, Search, isolated, searched
+from kit.detectors.prompting import Answers, best, encode, enlarged, scores_of
+from kit.runtime.models import VISUAL, Detector
 
-VERSION = 1  # also to be raised where what it shares with `exemplar_tokens` changes
+VERSION = 2
 MODEL = "sam3_detector"
 SOURCE = "canvas"
 
 
 @dataclass(frozen=True)
-class Config:
-    """Thresholds as in `exemplar_tokens`; the share of rows is that of the public reports."""
+class Config(Limits):
+    """What the canvas shows; the share of rows is that of the public reports."""
 
-    threshold: float = 0.3  # of class score times presence, 0..1
-    nms_iou: float = 0.7  # masks that overlap more are one candidate
-    max_per_frame: int = 10  # the best that are kept, per object
-    stride: int = 1  # every n-th later frame is searched
     rows: float = 0.75  # share of the canvas that the searched frame gets
     # False: of the first frame only a band of rows around the object, as little squeezed as the
     # searched frame; the whole first frame is squeezed three times as much (at 0.75)
     whole_exemplar: bool = True
     fill_background: bool = False  # paint out the first frame around the object
     dilation: float = 0.1  # of what is not painted out, share of the longer side of the box
-    look_alikes: bool = False  # search the first frame too, for what is not the target (`margin`)
 
 
 @dataclass(frozen=True)
@@ -67,15 +63,9 @@ def layout_of(side: int, patch: int, rows: float) -> Layout:
 
 def squeeze(image: Image, height: int, width: int) -> Image:
     """An image in another size, as the detector itself squeezes frames into its square."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
-    small = nnf.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
-    squeezed: Image = small[0].round().byte().permute(1, 2, 0).contiguous().numpy()
-    return squeezed
-
-
-def compose(frame: Image, below: Image, layout: Layout) -> Image:
-    """The canvas `uint8[S, S, 3]` of a frame and of an exemplar already squeezed."""
-    return np.concatenate([squeeze(frame, layout.seam, layout.side), below])
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+    small: Image = resizing.resize(pixels, [height, width])[0].permute(1, 2, 0).numpy()
+    return small
 
 
 def band_of(mask: Mask, layout: Layout) -> slice:
@@ -128,29 +118,32 @@ def above(
 
 
 @torch.inference_mode()
-def detect(
-    detector: Detector,
-    video: Video,
-    frames: FrameSource,
-    exemplars: Sequence[Exemplar],
-    config: Config,
-    batch: int,
-) -> Iterator[Candidate]:
+def detect(search: Search, config: Config) -> Iterator[Candidate]:
     """Candidates of every object on the frames after its exemplar; each frame is decoded once."""
-    backbone = detector.model.config.vision_config.backbone_config
+    for found in ahead(enlarged, _all_answers(search, config), most=8):
+        yield from found
+
+
+def _all_answers(search: Search, config: Config) -> Iterator[Answers]:
+    backbone = search.model.model.config.vision_config.backbone_config
     layout = layout_of(backbone.image_size, backbone.patch_size, config.rows)
-    wanted = searched(exemplars, len(frames), config.stride, config.look_alikes)
-    below = {e.object_id: _below(frames, e, layout, config) for e in exemplars}
-    sought = sorted(frozenset().union(*(indices for _, indices in wanted)))
-    for start in range(0, len(sought), batch):
-        images = {i: frames[i] for i in sought[start : start + batch]}
+    wanted = searched(search, config)
+    below = {e.object_id: _below(search.frames, e, layout, config) for e in search.exemplars}
+    groups = search.groups(frozenset().union(*(indices for _, indices in wanted)))
+
+    def uppers(group: Sequence[int]) -> dict[int, Image]:
+        """The upper part of each frame's canvases."""
+        return {i: squeeze(search.frames[i], layout.seam, layout.side) for i in group}
+
+    for images in ahead(uppers, groups):
         for exemplar, own in wanted:
             indices = [i for i in images if i in own]
             lower, box = below[exemplar.object_id]
-            canvases = [compose(images[i], lower, layout) for i in indices]
-            for i, (scores, masks) in zip(indices, _answers(detector, canvases, box), strict=True):
-                scores, masks = above(scores, masks, layout)
-                yield from candidates_of(video, i, exemplar, scores, masks, config, SOURCE)
+            canvases = [np.concatenate([images[i], lower]) for i in indices]
+            answers = _answers(search.model, canvases, box)
+            for i, (scores, masks) in zip(indices, answers, strict=True):
+                found = best(*above(scores, masks, layout), config)
+                yield Answers(search.video, i, exemplar, SOURCE, *found)
 
 
 def _below(
@@ -172,7 +165,7 @@ def _answers(
     if not canvases:
         return
     count = len(canvases)
-    ids, valid = (t.expand(count, -1) for t in (detector.text_ids, detector.text_mask))
+    ids, valid = (t.expand(count, -1) for t in detector.words(VISUAL))
     out = detector.model(
         vision_embeds=encode(detector, canvases),
         input_ids=ids,
@@ -180,5 +173,4 @@ def _answers(
         input_boxes=torch.tensor([[box]], device=ids.device).expand(count, -1, -1),
         input_boxes_labels=torch.ones(count, 1, dtype=torch.long, device=ids.device),
     )
-    scores = out.pred_logits.float().sigmoid() * out.presence_logits.float().sigmoid()
-    yield from zip(scores, out.pred_masks.float(), strict=True)
+    yield from zip(scores_of(out), out.pred_masks.float(), strict=True)

@@ -35,15 +35,17 @@ class Config:
     fill_background: bool = False  # paint out what is not the object
     flips: bool = True  # mirror images in the target's pool
     rotations: bool = True  # quarter turns in the target's pool
+    angles: tuple[int, ...] = ()  # other turns, degrees counter-clockwise; not mirrored
     scale: bool = False  # a smaller and a larger one in the pool; these and what follows, upright
     blur: bool = False  # one out of focus
     gamma: bool = False  # one in brighter and one in dimmer light
     grey: bool = False  # one without colour
+    accepted: bool = False  # the anchors of a first pass, as they are
 
 
-def crop(image: Image, mask: Mask, config: Config) -> Crop:
-    """The view of one object that `embed` expects."""
-    return crops.cut(image, mask, config.size, config.padding, config.fill_background)
+def crop(image: Image, mask: Mask, config: Config, corner: tuple[int, int] = (0, 0)) -> Crop:
+    """The view of one object that `embed` expects; `corner` as in `crops.cut`."""
+    return crops.cut(image, mask, config.size, config.padding, config.fill_background, corner)
 
 
 def pool(image: Image, mask: Mask, config: Config) -> list[Crop]:
@@ -54,8 +56,11 @@ def pool(image: Image, mask: Mask, config: Config) -> list[Crop]:
 
 
 def _variants(image: Image, mask: Mask, upright: Crop, config: Config) -> Iterator[Crop]:
+    how = (config.size, config.padding, config.fill_background)
+    for degrees in config.angles:
+        yield crops.turned(image, mask, *how, degrees)
     if config.scale:
-        yield from crops.scaled(image, mask, config.size, config.padding, config.fill_background)
+        yield from crops.scaled(image, mask, *how)
     if config.blur:
         yield crops.blurred(upright)
     if config.gamma:

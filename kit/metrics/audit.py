@@ -6,7 +6,7 @@ pass, tells where gaps are; without it, they are taken to begin where an object 
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from kit.core import artifacts, files, images
 from kit.core.errors import ArtifactError, DataError
 from kit.core.masks import LabelMap
 from kit.core.types import Selection, Video
-from kit.metrics import mining, png
+from kit.metrics import mining
+from kit.metrics.labels import Labels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,17 +71,38 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
+def of_video(
+    video: Video,
+    candidates: Path,
+    anchors: Path | None,
+    tracked: Iterable[LabelMap] | None = None,
+) -> dict[int, mining.Audited]:
+    """Compare the files of one video with its ground truth.
+
+    Args:
+        video: The index.
+        candidates: All that was found.
+        anchors: A decision made of them.
+        tracked: Label maps of a first pass.
+    """
+    found = artifacts.read_candidates(candidates, video)
+    selection = Selection([], [])
+    if anchors is not None:
+        made_of = {"video": video.digest, "candidates": files.sha256(candidates)}
+        selection = artifacts.read_anchors(anchors, video, made_of)
+    truth = (_truth(video, frame) for frame in video.frames)
+    return mining.audit(video, truth, found, selection, tracked)
+
+
 def _audit_video(args: argparse.Namespace, name: str) -> dict[int, mining.Audited]:
     video = artifacts.read_video(args.frames / f"{name}.json")
-    path = args.candidates / f"{name}.jsonl.zst"
-    candidates = artifacts.read_candidates(path, video)
-    selection = Selection([], [])
-    if args.anchors is not None:
-        made_of = {"video": video.digest, "candidates": files.sha256(path)}
-        selection = artifacts.read_anchors(args.anchors / f"{name}.json", video, made_of)
-    tracked = None if args.masks is None else _tracked(args.masks / f"{name}.zip", video)
-    truth = (_truth(video, frame) for frame in video.frames)
-    return mining.audit(video, truth, candidates, selection, tracked)
+    tracked = None
+    if args.masks is not None:
+        masks = args.masks / f"{name}.zip"
+        artifacts.read_masks(masks, {"video": video.digest})
+        tracked = Labels(masks, video).values()
+    anchors = args.anchors and args.anchors / f"{name}.json"
+    return of_video(video, args.candidates / f"{name}.jsonl.zst", anchors, tracked)
 
 
 def _truth(video: Video, frame: str) -> LabelMap:
@@ -91,22 +113,3 @@ def _truth(video: Video, frame: str) -> LabelMap:
             "every frame, not of the first ones alone."
         )
     return images.read_labels(path, video.shape)
-
-
-def _tracked(path: Path, video: Video) -> Iterator[LabelMap]:
-    artifacts.read_masks(path, {"video": video.digest})
-    found = dict(artifacts.read_pngs(path))
-    if list(found) != list(video.frames):
-        raise ArtifactError(
-            f"{path}: masks of {len(found)} frames, not those of the video's {len(video.frames)}. "
-            + files.rebuild_hint(path)
-        )
-    for frame, data in found.items():
-        labels = png.decode(data)
-        if labels.shape != video.shape:
-            height, width = labels.shape
-            raise ArtifactError(
-                f"{path}: the mask of {frame} is {width}x{height}, the frames are "
-                f"{video.width}x{video.height}. {files.rebuild_hint(path)}"
-            )
-        yield labels

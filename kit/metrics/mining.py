@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.core.masks import LabelMap, Mask, decode_rle
+from kit.core.masks import LabelMap, Mask, decode_rle, encode_rle, ious
 from kit.core.types import Candidate, Selection, Video
 
 Areas = NDArray[np.int64]
@@ -28,7 +28,7 @@ class Seen:
     Attributes:
         visible: Whether it is there.
         lost: Whether the first pass shows it elsewhere or not at all; None without a first pass.
-        best: By source, the greatest IoU of a candidate that was sought for it.
+        best: By source, the greatest IoU of a candidate that was sought for it; only where visible.
         anchors: Of each anchor `float64[256]`, its IoU with every id.
     """
 
@@ -186,9 +186,12 @@ def audit(
         tracked: Label maps of a first pass, if there is one.
     """
     passed = [None] * len(video.frames) if tracked is None else tracked
+    by_frame: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        by_frame.setdefault(candidate.frame, []).append(candidate)
     seen: dict[int, list[Seen]] = {target.id: [] for target in video.objects}
     for frame, labels, drawn in zip(video.frames, truth, passed, strict=True):
-        here = [c for c in candidates if c.frame == frame]
+        here = by_frame.get(frame, [])
         areas = areas_of(labels)
         anchored = [a for a in selection.anchors if a.frame == frame]
         for target in video.objects:
@@ -208,12 +211,15 @@ def observe(
     lost: bool | None,
 ) -> Seen:
     """What one frame says of one object; see `Seen`."""
+    visible = bool(areas[object_id])
     best: dict[str, float] = {}
-    for candidate in candidates:
-        iou = float(overlaps(candidate.mask, labels, areas)[object_id])
-        best[candidate.source] = max(iou, best.get(candidate.source, 0.0))
-    shown = [overlaps(mask, labels, areas) for mask in anchors]
-    return Seen(bool(areas[object_id]), lost, best, shown)
+    if visible and candidates:
+        truth = [encode_rle(labels == object_id)]
+        found = ious([c.rle for c in candidates], truth, candidates[0].shape)[:, 0]
+        for candidate, iou in zip(candidates, found.tolist(), strict=True):
+            for name in candidate.source.split("+"):  # a union says who else found a region
+                best[name] = max(iou, best.get(name, 0.0))
+    return Seen(visible, lost, best, [overlaps(mask, labels, areas) for mask in anchors])
 
 
 def conclude(object_id: int, first: int, seen: Sequence[Seen]) -> Audited:
@@ -243,3 +249,35 @@ def conclude(object_id: int, first: int, seen: Sequence[Seen]) -> Audited:
 
 def _lost(drawn: LabelMap, labels: LabelMap, areas: Areas, object_id: int) -> bool:
     return bool(overlaps(drawn == object_id, labels, areas)[object_id] < RIGHT)
+
+
+def written(audited: Mapping[int, Audited]) -> dict[str, Any]:
+    """The same as JSON, by object id as text."""
+    return {
+        str(i): {
+            "sightings": [
+                [s.frame, s.gap, {name: round(iou, 4) for name, iou in s.best.items()}]
+                for s in one.sightings
+            ],
+            "anchors": [
+                [a.frame, round(a.target, 4), round(a.distractor, 4), a.distance]
+                for a in one.anchors
+            ],
+        }
+        for i, one in audited.items()
+    }
+
+
+def read_back(body: Mapping[str, Any]) -> dict[int, Audited]:
+    """Inverse of `written`.
+
+    Raises:
+        ValueError: Something else is written there (or TypeError, or KeyError).
+    """
+    return {
+        int(i): Audited(
+            [Sighting(int(f), bool(gap), dict(best)) for f, gap, best in one["sightings"]],
+            [Judged(int(f), float(t), float(d), away) for f, t, d, away in one["anchors"]],
+        )
+        for i, one in body.items()
+    }

@@ -5,7 +5,8 @@ for one object at a time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from kit.core.types import Anchor
 
@@ -95,6 +96,7 @@ class Overview:
         contested: Pixels that two objects claimed, by recipe and video.
         totals: The official numbers of each recipe; empty without ground truth.
         shown: Objects that get a card, in the order of the page.
+        audits: `kit.metrics.mining.summary` of each recipe that mines; empty without ground truth.
         note: What a reader must know before he believes a picture; may be empty.
     """
 
@@ -106,6 +108,7 @@ class Overview:
     contested: Mapping[str, Mapping[str, int]]
     totals: Mapping[str, Scores]
     shown: Sequence[Entry]
+    audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     note: str = ""
 
 

@@ -214,6 +214,7 @@ def _tables(overview: Overview) -> Html:
         _folded(tables.every_object(overview), len(overview.entries), "objects"),
         element("h2", "Anchors", id="audit"),
         audit if mined else element("p", "No recipe of this page mines anchors."),
+        _evidence(overview) if overview.audits else None,
         element("h2", "Absence and overlaps", id="presence"),
         element(
             "p",
@@ -221,6 +222,20 @@ def _tables(overview: Overview) -> Html:
             "are pixels that more than one object claimed; the surer one got them.",
         ),
         tables.presence(overview),
+    )
+
+
+def _evidence(overview: Overview) -> Html:
+    return join(
+        element("h2", "Candidates and anchors against the truth", id="evidence"),
+        element(
+            "p",
+            "Recall says how much could be chosen at most; by source, where several were merged. "
+            "A gap is where a first pass has lost a visible object; without a first pass, every "
+            "frame from the object's first return on.",
+        ),
+        tables.recall(overview),
+        tables.precision(overview),
     )
 
 

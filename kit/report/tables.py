@@ -160,6 +160,64 @@ def _counts(rejected: Mapping[str, int]) -> Html | str:
     return element("ul", [element("li", f"{count} × {reason}") for reason, count in ordered])
 
 
+def recall(overview: Overview) -> Html:
+    """By recipe and source, how many visible object-frames have a candidate that shows them."""
+    columns = [
+        element("th", text, scope="col", class_="n", title=meaning)
+        for text, meaning in (
+            ("visible", "object-frames that show the object, after its given one"),
+            ("IoU ≥ 0.5", "of them, with a candidate that shows the object"),
+            ("IoU ≥ 0.75", "with one that shows it well"),
+            ("in gaps", "object-frames where a first pass has lost it, or is expected to"),
+            ("IoU ≥ 0.5 there", "of those, with a candidate that shows the object"),
+        )
+    ]
+    bodies = [
+        element("tbody", [_recall(name, source, rows) for source, rows in found["recall"].items()])
+        for name, found in overview.audits.items()
+    ]
+    return _table("recall", ["recipe", "source"], columns, bodies)
+
+
+def _recall(recipe: str, source: str, rows: Mapping[str, Mapping[str, float | None]]) -> Html:
+    every, gap = rows["all"], rows["gap"]
+    values = [every["frames"], every["right"], every["good"], gap["frames"], gap["right"]]
+    return element(
+        "tr",
+        element("th", recipe if source == "all" else "", scope="row"),
+        element("th", source, scope="row"),
+        [element("td", _share(value), class_="n") for value in values],
+    )
+
+
+def precision(overview: Overview) -> Html:
+    """What the anchors of each recipe show, and how far from the gaps they lie."""
+    columns = [
+        element("th", text, scope="col", class_="n")
+        for text in ("anchors", "show the target", "show another object", "frames to the next gap")
+    ]
+    rows = []
+    for name, found in overview.audits.items():
+        told = found["precision"]
+        away = told["median_distance"]
+        values = [
+            _share(told["anchors"]),
+            _share(told["right"]),
+            _share(told["distractor"]),
+            "n/a" if away is None else f"{away:g}",
+        ]
+        cells = [element("td", value, class_="n") for value in values]
+        rows.append(element("tr", element("th", name, scope="row"), cells))
+    return _table("precision", ["recipe"], columns, [element("tbody", rows)])
+
+
+def _share(value: float | None) -> str:
+    """A share as a percentage, a count as it is."""
+    if isinstance(value, float):
+        return f"{100 * value:.1f} %"
+    return "n/a" if value is None else f"{value:,}"
+
+
 def presence(overview: Overview) -> Html:
     """How often each recipe held an object to be absent, and how much was claimed twice."""
     columns = [

@@ -4,7 +4,7 @@ The one place that loads weights. Weights stay float32; on CUDA the stages run t
 autocast, which is what the public SAM 3 code does (pure bfloat16 also rounds the position codes).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from kit.core import files
-from kit.core.errors import WeightsError
+from kit.core.errors import DataError, WeightsError
 from kit.core.files import canonical_json
 from kit.runtime import tiny
 from kit.runtime.memory import Recent
@@ -27,19 +27,41 @@ MODEL, MODEL_SCHEMA, WEIGHTS = "model.json", "model/1", "model.safetensors"
 TINY = "tiny"  # as a source: the embedded family; as an architecture: that of its SAM 2
 
 
+Tokens = tuple[torch.Tensor, torch.Tensor]  # int64[1, 32] ids, and 1 where there is one
+VISUAL = "visual"  # what SAM 3 is told where a box says what to look for
+_LONGEST = 32  # tokens, begin and end included
+
+
 @dataclass(frozen=True)
 class Detector:
-    """SAM 3's detector with the tokens of the one word it is ever asked: "visual".
+    """SAM 3's detector and its tokenizer.
 
     Attributes:
         model: transformers `Sam3Model`, eval mode.
-        text_ids: `int64[1, 32]`.
-        text_mask: `int64[1, 32]`, 1 where a token is.
+        tokenize: A phrase as the ids that the model knows, begin and end included.
+        device: Where the model is.
     """
 
     model: Any
-    text_ids: torch.Tensor
-    text_mask: torch.Tensor
+    tokenize: Callable[[str], Sequence[int]]
+    device: str = "cpu"
+
+    def words(self, phrase: str) -> Tokens:
+        """A phrase as the text encoder takes it.
+
+        Raises:
+            DataError: It is too long.
+        """
+        ids = list(self.tokenize(phrase))
+        if len(ids) > _LONGEST:
+            raise DataError(
+                f"concept {phrase!r}: {len(ids)} tokens, SAM 3 reads at most {_LONGEST}. "
+                "Use a short noun phrase, such as `red umbrella`."
+            )
+        padded = torch.zeros(2, 1, _LONGEST, dtype=torch.int64, device=self.device)
+        padded[0, 0, : len(ids)] = torch.tensor(ids)
+        padded[1, 0, : len(ids)] = 1
+        return padded[0], padded[1]
 
 
 def load(kind: str, settings: Settings, device: str) -> Any:
@@ -84,18 +106,17 @@ def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
 
 def _placed(model: Any, device: str) -> Any:
     if isinstance(model, tuple):
-        module, ids, mask = model
-        return Detector(module.to(device).eval(), ids.to(device), mask.to(device))
+        module, tokenize = model
+        return Detector(module.to(device).eval(), tokenize, device)
     return model.to(device).eval()
 
 
-def _sam3_detector(settings: Settings) -> tuple[Any, torch.Tensor, torch.Tensor]:
+def _sam3_detector(settings: Settings) -> tuple[Any, Callable[[str], Sequence[int]]]:
     from transformers import AutoTokenizer, Sam3Model
 
     model = _pretrained(Sam3Model, "sam3", settings)
     tokenizer = _fetched(settings, lambda source, **kw: AutoTokenizer.from_pretrained(source, **kw))
-    text = tokenizer("visual", return_tensors="pt", padding="max_length", max_length=32)
-    return model, text["input_ids"], text["attention_mask"]
+    return model, lambda phrase: tokenizer(phrase)["input_ids"]
 
 
 def _sam3_tracker(settings: Settings) -> Any:

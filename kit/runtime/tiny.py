@@ -9,6 +9,7 @@ of it; the windows of SAM 3's ViT tile the pretraining grid).
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import nn
@@ -160,13 +161,11 @@ def new(kind: str) -> nn.Module:
         return NEW[kind]()
 
 
-def tokens() -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, `int64[1, 32]`, of the one word that the tiny detector knows."""
-    ids = torch.zeros(1, 32, dtype=torch.int64)
-    ids[0, :3] = torch.tensor([62, 5, 63])
-    mask = torch.zeros_like(ids)
-    mask[0, :3] = 1
-    return ids, mask
+def tokenize(phrase: str) -> list[int]:
+    """A phrase in a vocabulary of 64: a word is 5 ("visual") or a checksum from 6 to 61."""
+    words = phrase.lower().split()
+    ids = [5 if word == "visual" else 6 + crc32(word.encode()) % 56 for word in words]
+    return [62, *ids, 63]
 
 
 def _randomised(model: nn.Module) -> nn.Module:
@@ -191,7 +190,7 @@ def _randomised(model: nn.Module) -> nn.Module:
 
 
 BUILDERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "sam3_detector": lambda _: (_randomised(_new_sam3_detector()), *tokens()),
+    "sam3_detector": lambda _: (_randomised(_new_sam3_detector()), tokenize),
     "sam3": lambda _: _randomised(_new_sam3_tracker()),
     "sam2": lambda _: _randomised(_new_sam2()),
     "dinov3": lambda _: _randomised(_new_dinov3()),

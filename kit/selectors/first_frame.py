@@ -1,9 +1,8 @@
 """No anchors: the given mask alone, the setting every other recipe is compared with."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kit.core.types import Candidate, Features, Selection, Video
+from kit.core.types import Evidence, Selection, Video
 
 VERSION = 1
 
@@ -13,8 +12,6 @@ class Config:
     """Nothing to set."""
 
 
-def select(
-    video: Video, candidates: Sequence[Candidate], features: Features, config: Config
-) -> Selection:
+def select(video: Video, evidence: Evidence, config: Config) -> Selection:
     """Choose nothing."""
     return Selection(anchors=[], rejected=[])

@@ -3,36 +3,47 @@
 `top_k` with another ranking and another answer to look-alikes. Distractors of a target are
 
 - the other objects of the video, by the pools of their first masks;
-- what a detector found on the target's own first frame beside the target, where it was told to
-  look there (`look_alikes` of the detectors). There, and with the present artifacts only there, it
-  is known which regions are not the target.
+- candidates that stand beside the target on frames where it is known which region it is: on its own
+  first frame, where a detector was told to look there (`look_alikes` of the detectors); after a
+  first pass, also where that one is sure of it, and on the frames of its anchors.
 
 A target without distractors is chosen for as by `top_k`. Whether the lead helps on real videos is
 not measured; the idea is that of hard negatives (public MOSEv2 reports name same-class look-alikes
 as what wrong anchors sit on).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.core.types import Candidate, Features, Selection, Video, VideoObject
-from kit.selectors.top_k import Best, best_per_frame, sought, spread
+from kit.core.masks import encode_rle, nested
+from kit.core.types import Evidence, FirstPass, Selection, Video, VideoObject
+from kit.selectors.top_k import Best, Ranking, Room, best_per_frame, joined, like, sought, spread
 
-VERSION = 1  # also to be raised where what it shares with `top_k` changes
+VERSION = 2  # also to be raised where what it shares with `top_k` changes
 
 
 @dataclass(frozen=True)
-class Config:
-    """The first four mean what they mean in `top_k`."""
+class Thresholds:
+    """What a candidate must reach, and who counts as its rival."""
 
-    top_k: int = 3  # anchors per object beside the given mask, at most
     min_gap: int = 8  # frames; nearer than this to a better anchor is a redundant neighbour
     min_score: float = -1.0  # cosine with the target that a candidate must reach
-    suppress_given: bool = True  # the given frame has neighbours too
     min_margin: float = 0.0  # lead over the nearest distractor that a candidate must reach
+    # a lead in proportion: distance to the target over distance to the nearest distractor, at most
+    # (1 - cosine each; Lowe's ratio test, IJCV 2004, section 7.1: 0.8); null leaves it out
+    max_ratio: float | None = None
+    sure_iou: float = 0.8  # IoU that a first pass must predict to be believed
+
+
+@dataclass(frozen=True)
+class Config(Thresholds):
+    """The others mean what they mean in `top_k`."""
+
+    top_k: int = 3  # anchors per object beside the given mask, at most
+    suppress_given: bool = True  # the given frame has neighbours too
 
 
 @dataclass(frozen=True)
@@ -48,65 +59,97 @@ class Distractors:
     names: Sequence[str]
 
 
-def select(
-    video: Video, candidates: Sequence[Candidate], features: Features, config: Config
-) -> Selection:
+def select(video: Video, evidence: Evidence, config: Config) -> Selection:
     """Rank each frame's best candidate by its lead over the distractors; maybe take none."""
-    chosen = Selection([], [])
+    chosen = []
     for target in video.objects:
-        found = _select_one(video, target, candidates, features, config)
-        chosen = Selection([*chosen.anchors, *found.anchors], [*chosen.rejected, *found.rejected])
-    return chosen
+        given = [video.index(target.first_frame)] if config.suppress_given else []
+        room = Room(config.top_k, config.min_gap, given)
+        chosen.append(spread(video, rank(video, target, evidence, config), room))
+    return joined(chosen)
 
 
-def distractors_of(
-    target: VideoObject, candidates: Sequence[Candidate], features: Features
-) -> Distractors:
-    """The other objects' pools, then the regions beside the target on its first frame."""
-    others = {i: pool for i, pool in sorted(features.pools.items()) if i != target.id}
-    beside = [
-        row
-        for row, candidate in enumerate(candidates)
-        if candidate.object_id == target.id and candidate.frame == target.first_frame
-    ]
-    names = [f"object {i}" for i, pool in others.items() for _ in pool]
-    names += [f"what stands beside the target on {target.first_frame}"] * len(beside)
-    return Distractors(np.concatenate([*others.values(), features.candidates[beside]]), names)
-
-
-def _select_one(
+def rank(
     video: Video,
     target: VideoObject,
-    candidates: Sequence[Candidate],
-    features: Features,
-    config: Config,
-) -> Selection:
-    rows = sought(candidates, target)
-    own = features.candidates[rows]
-    distractors = distractors_of(target, candidates, features)
+    evidence: Evidence,
+    config: Thresholds,
+    frames: Collection[str] | None = None,
+) -> Ranking:
+    """Candidates of one target by their lead.
+
+    Args:
+        video: The index.
+        target: The object.
+        evidence: Its candidates and what is known beside.
+        config: Settings.
+        frames: Where to look; None looks everywhere.
+    """
+    rows = [
+        row
+        for row in sought(evidence.candidates, target)
+        if frames is None or evidence.candidates[row].frame in frames
+    ]
+    own = evidence.features.candidates[rows]
+    distractors = distractors_of(target, evidence, config.sure_iou)
     likeness = own @ distractors.rows.T
     against = likeness.max(1) if distractors.names else 0.0
-    similarity = own @ features.pools[target.id].T
-    best = best_per_frame(video, [candidates[i] for i in rows], similarity, against)
+    similarity = own @ evidence.features.pools[target.id].T
+    best = best_per_frame(video, [evidence.candidates[i] for i in rows], similarity, against)
 
     def rival(row: Best) -> str | None:
         return distractors.names[likeness[row.row].argmax()] if distractors.names else None
 
-    weak = [_objection(row, rival(row), config) for row in best]
-    given = [video.index(target.first_frame)] if config.suppress_given else []
-    return spread(
-        video, best, weak, given, config.top_k, config.min_gap, lambda b: _reason(b, rival(b))
-    )
+    def reason(row: Best) -> str:
+        name = rival(row)
+        return like(row) if name is None else f"{like(row)}, {row.lead:.4f} more than like {name}"
+
+    return Ranking(best, [_objection(row, rival(row), config) for row in best], reason)
 
 
-def _objection(row: Best, rival: str | None, config: Config) -> str | None:
+def distractors_of(target: VideoObject, evidence: Evidence, sure_iou: float) -> Distractors:
+    """The other objects' pools, then the regions beside the target where it is known."""
+    features = evidence.features
+    others = {i: pool for i, pool in sorted(features.pools.items()) if i != target.id}
+    beside = list(_beside(target, evidence, sure_iou))
+    names = [f"object {i}" for i, pool in others.items() for _ in pool]
+    names += [
+        f"what stands beside the target on {evidence.candidates[row].frame}" for row in beside
+    ]
+    return Distractors(np.concatenate([*others.values(), features.candidates[beside]]), names)
+
+
+def _beside(target: VideoObject, evidence: Evidence, sure_iou: float) -> Iterator[int]:
+    """Rows of regions that are not the target: it is known to be elsewhere in their frame."""
+    by_frame: dict[str, list[int]] = {}
+    for row, candidate in enumerate(evidence.candidates):
+        if candidate.object_id == target.id:
+            by_frame.setdefault(candidate.frame, []).append(row)
+    for frame, rows in by_frame.items():
+        if frame == target.first_frame:
+            yield from rows  # detectors leave the target itself out
+            continue
+        known = _known(target.id, frame, evidence.first, sure_iou)
+        regions = [evidence.candidates[row] for row in rows]
+        same = nested([r.rle for r in regions], known, regions[0].shape)
+        yield from (row for place, row in enumerate(rows) if known and not same[place].any())
+
+
+def _known(object_id: int, frame: str, first: FirstPass | None, sure_iou: float) -> list[str]:
+    """The target's own region on a frame as run lengths, where a first pass is sure of it."""
+    if first is None:
+        return []
+    anchored = [a.rle for a in first.anchors if (a.object_id, a.frame) == (object_id, frame)]
+    if anchored or not first.sure(object_id, frame, sure_iou):
+        return anchored
+    return [encode_rle(first.mask(object_id, frame))]
+
+
+def _objection(row: Best, rival: str | None, config: Thresholds) -> str | None:
     if row.score < config.min_score:
         return "not similar enough"
-    if rival is not None and row.lead < config.min_margin:
-        return f"no clear lead over {rival}"
-    return None
-
-
-def _reason(row: Best, rival: str | None) -> str:
-    view = f"most like view {row.view} of the first mask"
-    return view if rival is None else f"{view}, {row.lead:.4f} more than like {rival}"
+    if rival is None:
+        return None
+    against = row.score - row.lead
+    behind = config.max_ratio is not None and 1 - row.score > config.max_ratio * (1 - against)
+    return f"no clear lead over {rival}" if row.lead < config.min_margin or behind else None

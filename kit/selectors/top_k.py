@@ -6,15 +6,15 @@ neighbours. The paper leaves open how near "neighbouring" is, and whether the fi
 a neighbour; both are settings here.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.core.types import Anchor, Candidate, Features, Rejected, Selection, Video, VideoObject
+from kit.core.types import Anchor, Candidate, Evidence, Rejected, Selection, Video, VideoObject
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Best:
-    """The best candidate of one frame.
+    """The best candidate of one frame for one object.
 
     Attributes:
         index: Of the frame, in time.
@@ -50,20 +50,62 @@ class Best:
     margin: float | None
 
 
-def select(
-    video: Video, candidates: Sequence[Candidate], features: Features, config: Config
-) -> Selection:
+@dataclass(frozen=True)
+class Ranking:
+    """The best candidate of each frame for one object, the best first.
+
+    Attributes:
+        best: The candidates, of different frames.
+        objections: Why one must not be taken, None if it may. As all that is said of the rejected,
+            without a number of the settings, which must not leak into the decision file.
+        reason: Says of a candidate what it was taken for, beside its rank.
+    """
+
+    best: Sequence[Best]
+    objections: Sequence[str | None]
+    reason: Callable[[Best], str]
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many candidates are taken, and how near to each other.
+
+    Attributes:
+        most: In all, beside those of `taken`.
+        min_gap: None within so many frames of one taken before.
+        taken: Indices of frames that count as taken from the start.
+        groups: Groups of frames, by index; what belongs to none has room.
+        per_group: Most of one group.
+    """
+
+    most: int
+    min_gap: int
+    taken: Sequence[int]
+    groups: Mapping[int, int] = field(default_factory=dict)
+    per_group: int = 1
+
+
+def select(video: Video, evidence: Evidence, config: Config) -> Selection:
     """Rank each frame's best candidate and keep the top ones that are no temporal neighbours."""
-    chosen = Selection([], [])
+    features = evidence.features
+    chosen = []
     for target in video.objects:
-        rows = sought(candidates, target)
+        rows = sought(evidence.candidates, target)
         similarity = features.candidates[rows] @ features.pools[target.id].T
-        best = best_per_frame(video, [candidates[i] for i in rows], similarity)
-        given = [video.index(target.first_frame)] if config.suppress_given else []
+        best = best_per_frame(video, [evidence.candidates[i] for i in rows], similarity)
         weak = [_too_weak(row, config.min_score) for row in best]
-        found = spread(video, best, weak, given, config.top_k, config.min_gap, _reason)
-        chosen = Selection([*chosen.anchors, *found.anchors], [*chosen.rejected, *found.rejected])
-    return chosen
+        given = [video.index(target.first_frame)] if config.suppress_given else []
+        room = Room(config.top_k, config.min_gap, given)
+        chosen.append(spread(video, Ranking(best, weak, like), room))
+    return joined(chosen)
+
+
+def joined(selections: Sequence[Selection]) -> Selection:
+    """The decisions for several objects as one."""
+    return Selection(
+        [anchor for one in selections for anchor in one.anchors],
+        [rejected for one in selections for rejected in one.rejected],
+    )
 
 
 def sought(candidates: Sequence[Candidate], target: VideoObject) -> list[int]:
@@ -104,45 +146,30 @@ def best_per_frame(
     return sorted(best, key=lambda b: (-b.lead, b.index))
 
 
-def spread(
-    video: Video,
-    best: Sequence[Best],
-    weak: Sequence[str | None],
-    given: Sequence[int],
-    top_k: int,
-    min_gap: int,
-    reason: Callable[[Best], str],
-) -> Selection:
-    """Take candidates from the best on, none within `min_gap` frames of one taken before.
-
-    Args:
-        video: For the names of frames.
-        best: Ranked candidates of different frames.
-        weak: Per candidate why it must not be taken, None if it may. As all that is said of the
-            rejected, without a number of the settings, which must not leak into the decision file.
-        given: Indices of frames that count as taken from the start.
-        top_k: How many are taken at most.
-        min_gap: In frames.
-        reason: Says of a taken candidate what it was taken for, beside its rank.
-    """
-    taken = list(given)
+def spread(video: Video, ranking: Ranking, room: Room) -> Selection:
+    """Take candidates from the best on, as far as there is room."""
+    taken = list(room.taken)
+    groups = [room.groups.get(index) for index in taken]
     anchors: list[Anchor] = []
     rejected: list[Rejected] = []
-    for rank, (row, objection) in enumerate(zip(best, weak, strict=True), 1):
-        near = [i for i in taken if abs(i - row.index) < min_gap]
+    for rank, (row, objection) in enumerate(zip(ranking.best, ranking.objections, strict=True), 1):
+        region, group = row.candidate, room.groups.get(row.index)
+        near = [i for i in taken if abs(i - row.index) < room.min_gap]
         if objection is None and near:
             objection = f"neighbour of {video.frames[near[0]]}, which is more similar"
-        elif objection is None and len(anchors) >= top_k:
+        elif objection is None and group is not None and groups.count(group) >= room.per_group:
+            objection = "less similar than others of its gap"
+        elif objection is None and len(anchors) >= room.most:
             objection = "less similar than the chosen ones"
-        region = row.candidate
         if objection is not None:
             rejected.append(Rejected(region.frame, region.object_id, row.score, objection))
             continue
-        why = f"rank {rank} of {len(best)} frames, {reason(row)}"
+        why = f"rank {rank} of {len(ranking.best)} frames, {ranking.reason(row)}"
         anchors.append(
             Anchor(region.frame, region.object_id, region.rle, row.score, row.margin, why)
         )
         taken.append(row.index)
+        groups.append(group)
     return Selection(anchors, rejected)
 
 
@@ -150,5 +177,6 @@ def _too_weak(row: Best, min_score: float) -> str | None:
     return "not similar enough" if row.score < min_score else None
 
 
-def _reason(row: Best) -> str:
-    return f"most like view {row.view} of the first mask"
+def like(row: Best) -> str:
+    """Which of the target's views a candidate resembles; the first is the first mask as it is."""
+    return f"most like view {row.view} of the target"

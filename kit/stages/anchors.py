@@ -5,17 +5,17 @@ of all videos; writes a decision per video, as text that explains itself and can
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from kit import plugins
-from kit.core import artifacts
-from kit.core.artifacts import Evidence
-from kit.core.checks import check_inputs
+from kit.core import artifacts, grounds
+from kit.core.checks import Inputs, check_inputs
 from kit.core.files import sha256
-from kit.core.types import Candidate, Features, Video
-from kit.stages import settings
+from kit.core.types import Evidence, Features, Video
+from kit.stages import first_pass, settings
 
 VERSION = 1
 
@@ -33,20 +33,31 @@ def run(args: argparse.Namespace) -> None:
     """Decide for every video of the manifest; nothing is written before all are decided."""
     method, config = plugins.configured("selectors", args.settings)
     decisions = []
-    for evidence in artifacts.read_manifest(args.manifest):
-        video = artifacts.read_video(evidence.frames)
-        candidates, features, inputs = _read(evidence, video)
-        check_inputs(args.manifest, evidence.digests, inputs)
-        decisions.append((video, method.select(video, candidates, features, config), inputs))
-    for video, selection, inputs in decisions:
-        artifacts.write_anchors(args.output / f"{video.name}.json", video, selection, inputs)
+    for entry in grounds.read_manifest(args.manifest):
+        video = artifacts.read_video(entry.frames)
+        made_of = {"video": video.digest} | {k: sha256(path) for k, path in entry.files.items()}
+        evidence = _evidence(entry.files, video, made_of)
+        first_pass.demand(method, config, evidence.first)
+        check_inputs(args.manifest, entry.digests, made_of)
+        decisions.append((video, method.select(video, evidence, config), made_of))
+    for video, selection, made_of in decisions:
+        artifacts.write_anchors(args.output / f"{video.name}.json", video, selection, made_of)
 
 
-def _read(evidence: Evidence, video: Video) -> tuple[list[Candidate], Features, dict[str, str]]:
-    """Candidates, their features, and the digests of both; nothing where nothing is mined."""
-    if evidence.candidates is None or evidence.features is None:
-        return [], Features(np.zeros((0, 0), np.float32), {}), {"video": video.digest}
-    candidates = artifacts.read_candidates(evidence.candidates, video)
-    made_of = {"video": video.digest, "candidates": sha256(evidence.candidates)}
-    features = artifacts.read_features(evidence.features, made_of, video, len(candidates))
-    return candidates, features, {**made_of, "features": sha256(evidence.features)}
+def _evidence(files: Mapping[str, Path], video: Video, made_of: Inputs) -> Evidence:
+    """All that there is, each file made from those it lies beside."""
+    candidates, features = [], Features(np.zeros((0, 0), np.float32), {})
+    if "candidates" in files:
+        candidates = artifacts.read_candidates(files["candidates"], video)
+        described = {key: made_of[key] for key in ("video", "candidates")}
+        features = artifacts.read_features(files["features"], described, video, len(candidates))
+    first = None
+    if "first_masks" in files:
+        first = first_pass.read(files["first_masks"], files["first_anchors"], video)
+    if "proposals" not in files:
+        return Evidence(candidates, features, first)
+    proposed = {k: v for k, v in made_of.items() if k not in ("proposals", "cycles")}
+    proposals = artifacts.read_anchors(files["proposals"], video, proposed)
+    tracked = {"video": video.digest, "anchors": made_of["proposals"]}
+    cycles = grounds.read_cycles(files["cycles"], video, tracked)
+    return Evidence(candidates, features, first, proposals, cycles)

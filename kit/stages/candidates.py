@@ -1,28 +1,34 @@
 """Search later frames for whatever looks like the target: candidates of its category.
 
-Reads the index and the frames of one video; writes scored masks, a line per region.
+Reads the index and the frames of one video; writes scored masks, a line per region. Several sources
+at once (a list of settings) share one vision pass per frame.
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from kit import plugins
 from kit.core import artifacts, images
-from kit.core.errors import DataError
+from kit.core.errors import ConfigError, DataError
 from kit.core.masks import Mask
 from kit.core.types import Candidate, Video, VideoObject
-from kit.detectors.base import Exemplar
-from kit.stages import settings
+from kit.detectors.base import Exemplar, Search
+from kit.stages import first_pass, settings
 
-VERSION = 1
+VERSION = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
     parser.add_argument(
-        "--settings", type=settings.parsed, required=True, help="detector preset, JSON"
-    )
+        "--settings", type=settings.several, required=True,
+        help="detector preset, JSON; or a list of presets that share a vision pass",
+    )  # fmt: skip
+    first_pass.add_arguments(parser)
     parser.add_argument("--batch", type=int, default=4, help="frames per forward (%(default)s)")
     parser.add_argument("--record", type=Path, help="what the job took (.json)")
     parser.add_argument("--output", type=Path, required=True, help="candidates (.jsonl.zst)")
@@ -34,20 +40,91 @@ def run(args: argparse.Namespace) -> None:
     exemplars = [
         Exemplar(o.id, video.index(o.first_frame), first_mask(video, o)) for o in video.objects
     ]
-    weights = settings.block(args.settings, "model", "source")
-    method, config = plugins.configured("detectors", args.settings)  # imports torch: checks first
+    first, inputs = first_pass.named(args, video)
+    sources = [Source.named(own) for own in args.settings]
+    _check_shared(sources)
+    for source in sources:
+        first_pass.demand(source.method, source.config, first)
 
     from kit.runtime.job import on_device
 
     with on_device(f"candidates of {video.name}", images.Frames(video), args.record) as job:
-        model = job.load(method.MODEL, weights)
+        model, decoder = _loaded(job, sources[0])
+        search = Search(video, job.frames, exemplars, model, decoder, first=first)
 
         def detect(batch: int) -> list[Candidate]:
             with job.timed():
-                return list(method.detect(model, video, job.frames, exemplars, config, batch))
+                return find(replace(search, batch=batch), sources)
 
         found = job.fitting(detect, args.batch, "frames", settings.SMALLER)
-        artifacts.write_candidates(args.output, video, found)
+        artifacts.write_candidates(args.output, video, in_order(video, found), inputs)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A method with its settings, and those of what it needs loaded."""
+
+    name: str
+    method: Any
+    config: Any
+    weights: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def named(cls, own: Mapping[str, Any]) -> "Source":
+        """The source that settings describe.
+
+        Raises:
+            ConfigError: There is none, or it searches no frames, or its model is not named.
+        """
+        blocks = [k for k in plugins.LOADED if k in own] or ["model"]
+        weights = {
+            key: settings.block(own, key, "method" if key == "tracker" else "source")
+            for key in blocks
+        }
+        method, config = plugins.configured("detectors", own)  # imports torch: checks first
+        if not hasattr(method, "detect"):
+            raise ConfigError(
+                f"--settings: `{own['method']}` searches nothing; `kit {own['method']}` merges "
+                "what others have found."
+            )
+        return cls(own["method"], method, config, weights)
+
+
+def _loaded(job: Any, source: Source) -> tuple[Any, Any]:
+    """The model to search with and, if there is one, that to draw with."""
+    if "tracker" in source.weights:
+        chosen = source.weights["tracker"]
+        library, switches = plugins.configured("trackers", chosen)
+        model = job.load(chosen["method"], settings.block(chosen, "model", "source"))
+        return library.build(model, switches), None
+    decoder = source.weights.get("decoder")
+    model = job.load(source.method.MODEL, source.weights["model"])
+    return model, None if decoder is None else job.load("sam3", decoder)
+
+
+def find(search: Search, sources: Sequence[Source]) -> list[Candidate]:
+    """What the sources find; several share each frame's vision pass."""
+    if len(sources) == 1:
+        return list(sources[0].method.detect(search, sources[0].config))
+    from kit.detectors import prompting
+
+    views = prompting.Views(search)
+    asked = [a for s in sources for a in s.method.asked(search, views, s.config)]
+    return list(prompting.detect(search, views, asked))
+
+
+def in_order(video: Video, found: Sequence[Candidate]) -> list[Candidate]:
+    """By frame and object, whatever the batch; what a source said first stays first."""
+    places = {frame: index for index, frame in enumerate(video.frames)}
+    return sorted(found, key=lambda c: (places[c.frame], c.object_id))
+
+
+def _check_shared(sources: Sequence[Source]) -> None:
+    alone = [s.name for s in sources if not hasattr(s.method, "asked")]
+    other = any(s.weights != sources[0].weights for s in sources)
+    if len(sources) > 1 and (alone or other):
+        what = f"`{alone[0]}` needs a pass of its own" if alone else "they name different models"
+        raise ConfigError(f"--settings: these sources cannot share a vision pass: {what}.")
 
 
 def first_mask(video: Video, target: VideoObject) -> Mask:

@@ -1,12 +1,11 @@
 """Describe the target and every candidate by feature vectors.
 
 Reads candidates and frames of one video; writes a row per candidate and, per object, a pool of
-rows for transformed views of its first mask.
+rows for transformed views of its first mask, and for the anchors of a first pass if wanted.
 """
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 
 from kit import plugins
 from kit.core import artifacts, images
+from kit.core.ahead import ahead
 from kit.core.files import sha256
-from kit.core.masks import Mask
-from kit.core.types import Candidate, Features, FrameSource, Video
-from kit.stages import settings
+from kit.core.masks import Mask, decode_part
+from kit.core.types import Candidate, Features, FirstPass, FrameSource, Image, Video
+from kit.stages import first_pass, settings
 from kit.stages.candidates import first_mask
 
-VERSION = 2
+VERSION = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings", type=settings.parsed, required=True, help="embedder preset, JSON"
     )
+    first_pass.add_arguments(parser)
     parser.add_argument("--batch", type=int, default=32, help="crops per forward (%(default)s)")
     parser.add_argument("--record", type=Path, help="what the job took (.json)")
     parser.add_argument("--output", type=Path, required=True, help="features (.safetensors)")
@@ -40,9 +41,11 @@ def run(args: argparse.Namespace) -> None:
     """Describe one video's objects and candidates."""
     video = artifacts.read_video(args.frames)
     candidates = artifacts.read_candidates(args.candidates, video)
-    masks = {target.id: first_mask(video, target) for target in video.objects}
     weights = settings.block(args.settings, "model", "source")
+    first, digests = first_pass.named(args, video)
+    views = views_of(video, first if args.settings.get("accepted") else None)
     method, config = plugins.configured("embedders", args.settings)  # imports torch: checks first
+    first_pass.demand(method, config, first)
 
     from kit.runtime.job import on_device
 
@@ -54,12 +57,26 @@ def run(args: argparse.Namespace) -> None:
             with job.timed():
                 return Features(
                     candidates=one.candidates(video, job.frames, candidates),
-                    pools=one.pools(video, job.frames, masks),
+                    pools=one.pools(job.frames, views),
                 )
 
         features = job.fitting(describe, args.batch, "crops", settings.SMALLER)
-    inputs = {"video": video.digest, "candidates": sha256(args.candidates)}
+    inputs = {"video": video.digest, "candidates": sha256(args.candidates), **digests}
     artifacts.write_features(args.output, features, inputs)
+
+
+Views = Mapping[int, Sequence[tuple[int, Mask]]]  # by object id: (index of the frame, mask)
+
+
+def views_of(video: Video, first: FirstPass | None) -> Views:
+    """Where each object is known: its first mask, then the anchors of a first pass."""
+    return {
+        target.id: [
+            (video.index(target.first_frame), first_mask(video, target)),
+            *([] if first is None else first.accepted(video, target.id)),
+        ]
+        for target in video.objects
+    }
 
 
 class Describe:
@@ -68,44 +85,54 @@ class Describe:
     def __init__(self, method: Any, model: Any, config: Any, batch: int) -> None:
         self.method, self.model, self.config, self.batch = method, model, config, batch
 
-    def pools(
-        self, video: Video, frames: FrameSource, masks: Mapping[int, Mask]
-    ) -> dict[int, NDArray[np.float32]]:
-        """Per object the `float32[V, D]` rows of its transformed first views."""
-        return {
-            target.id: self._embed(
-                self.method.pool(
-                    frames[video.index(target.first_frame)], masks[target.id], self.config
-                )
-            )
-            for target in video.objects
-        }
+    def pools(self, frames: FrameSource, views: Views) -> dict[int, NDArray[np.float32]]:
+        """Per object the `float32[V, D]` rows of its first mask's views, then of the others."""
+        return {i: self._embed(list(self._pool(frames, shown))) for i, shown in views.items()}
+
+    def _pool(self, frames: FrameSource, shown: Sequence[tuple[int, Mask]]) -> Iterator[Any]:
+        (index, mask), *others = shown
+        yield from self.method.pool(frames[index], mask, self.config)
+        for index, mask in others:
+            yield self.method.crop(frames[index], mask, self.config)
 
     def candidates(
         self, video: Video, frames: FrameSource, candidates: Sequence[Candidate]
     ) -> NDArray[np.float32]:
-        """`float32[N, D]`, aligned with the candidates; each frame is decoded once, in order."""
-        order = sorted(range(len(candidates)), key=lambda i: video.index(candidates[i].frame))
-        rows = [self._embed([])]
-        crops: list[Any] = []
-        for crop in self._crops(video, frames, [candidates[i] for i in order]):
-            crops.append(crop)
-            if len(crops) == self.batch:
-                rows.append(self._embed(crops))
-                crops = []
-        rows.append(self._embed(crops))
+        """`float32[N, D]`, aligned with the candidates; each frame is decoded once, in order.
+
+        The next batch is cut out by a thread while one is embedded.
+        """
+        indices = [video.index(candidate.frame) for candidate in candidates]
+        order = sorted(range(len(candidates)), key=indices.__getitem__)
+        batches = [order[at : at + self.batch] for at in range(0, len(order), self.batch)]
+        shown = Shown(frames)
+
+        def cut(rows: Sequence[int]) -> list[Any]:
+            return [self._crop(shown.frame(indices[row]), candidates[row]) for row in rows]
+
+        rows = [self._embed([]), *map(self._embed, ahead(cut, batches))]
         aligned = np.concatenate(rows)
         aligned[order] = aligned.copy()
         return aligned
 
-    def _crops(
-        self, video: Video, frames: FrameSource, candidates: Sequence[Candidate]
-    ) -> Iterator[Any]:
-        for frame, group in groupby(candidates, key=lambda c: c.frame):
-            image = frames[video.index(frame)]
-            for candidate in group:
-                yield self.method.crop(image, candidate.mask, self.config)
+    def _crop(self, image: Image, candidate: Candidate) -> Any:
+        part, corner = decode_part(candidate.rle, *candidate.shape)
+        return self.method.crop(image, part, self.config, corner)
 
     def _embed(self, crops: Sequence[Any]) -> NDArray[np.float32]:
         rows: NDArray[np.float32] = self.method.embed(self.model, crops, self.config, self.batch)
         return rows
+
+
+class Shown:
+    """Keeps the last frame that was asked for."""
+
+    def __init__(self, frames: FrameSource) -> None:
+        self._frames = frames
+        self._last: tuple[int, Image] | None = None
+
+    def frame(self, index: int) -> Image:
+        """`uint8[H, W, 3]`."""
+        if self._last is None or self._last[0] != index:
+            self._last = index, self._frames[index]
+        return self._last[1]

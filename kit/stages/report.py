@@ -15,16 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from kit.core import artifacts, files, images, masks
+from kit.core import artifacts, files, grounds, images, masks
+from kit.core.checks import expecting
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
 from kit.core.types import Anchor, Selection, Video
-from kit.metrics import objects, png
+from kit.metrics import mining, objects
+from kit.metrics.labels import Labels
 from kit.metrics.report import percent
 from kit.report import choice, page, pictures
 from kit.report.content import Card, Entry, Outcome, Overview, Recipe, Row, Scores, Shot, Timeline
 
-VERSION = 2
+VERSION = 3
 SHOTS = 8  # frames of a strip
 SAMPLES = 600  # frames looked at for the bars over time; a bar has no more pixels to show
 
@@ -102,9 +104,25 @@ class Work:
             entries += [_entry(video, target.id, found) for target in video.objects]
         totals = {r.name: self._totals(r, measured[r.name]) for r in self.recipes if self.scored}
         shown = choice.objects(entries, strips)
+        audits = {r.name: a for r in self.recipes if (a := self._audit(r)) is not None}
         return Overview(
-            split, self.recipes, len(self.videos), frames, entries, contested, totals, shown
+            split, self.recipes, len(self.videos), frames, entries, contested, totals, shown, audits
         )
+
+    def _audit(self, recipe: Recipe) -> dict[str, Any] | None:
+        """What the ground truth says of a recipe's candidates and anchors, if it mines any."""
+        folder = self.root / "audits" / recipe.mining
+        if not (self.scored and folder.is_dir()):
+            return None
+        found: list[mining.Audited] = []
+        for name in self.videos:
+            video, path = self._video(name), folder / f"{name}.json"
+            anchors = self.root / "anchors" / recipe.mining / f"{name}.json"
+            made_of = {"video": video.digest, "anchors": sha256(anchors)}
+            with expecting(path, "audit"):
+                body = grounds.read_audit(path, video, made_of)
+                found += mining.read_back(body).values()
+        return mining.summary(found)
 
     def card(self, entry: Entry) -> Card:
         """One object with its pictures."""
@@ -228,24 +246,13 @@ def _mask(video: Video, index: int, object_id: int) -> masks.Mask:
 def _predicted(path: Path, view: _View) -> tuple[list[str], list[bool]]:
     """Outlines on the frames of the strip, presence on the sampled ones."""
     outlines, there = {}, {}
-    wanted = {*view.indices, *view.sampled}
-    for index, (frame, data) in enumerate(artifacts.read_pngs(path)):
-        if index not in wanted:
-            continue
-        mask = _decoded(path, frame, data) == view.object_id
+    labels = Labels(path, view.video)
+    for index in sorted({*view.indices, *view.sampled}):
+        mask = labels[view.video.frames[index]] == view.object_id
         there[index] = bool(mask.any())
         if index in view.indices:
             outlines[index] = pictures.outline(mask, view.scale)
-    if len(there) != len(wanted):
-        raise ArtifactError(f"{path}: frames are missing. {files.rebuild_hint(path)}")
     return [outlines[i] for i in view.indices], [there[i] for i in view.sampled]
-
-
-def _decoded(path: Path, frame: str, data: bytes) -> masks.LabelMap:
-    try:
-        return png.decode(data)
-    except OSError as error:
-        raise ArtifactError(f"{path}: {frame}.png: {error}. {files.rebuild_hint(path)}") from None
 
 
 def _curve(video: Video, found: Found, object_id: int) -> Curve:

@@ -12,15 +12,30 @@ SMALLER = "Use a device with more memory, a smaller model, or a method that look
 
 def parsed(text: str) -> dict[str, Any]:
     """Read `--settings`; argparse prints what is wrong with it."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"not valid JSON ({error}): {text[:60]!r}") from None
+    value = _json(text)
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(
             f'expected a JSON object such as {{"method": ...}}: {text}'
         )
     return value
+
+
+def several(text: str) -> list[dict[str, Any]]:
+    """Read `--settings` that may be one preset or a list of them."""
+    value = _json(text)
+    presets = value if isinstance(value, list) else [value]
+    if not presets or not all(isinstance(preset, dict) for preset in presets):
+        raise argparse.ArgumentTypeError(
+            f'expected a JSON object such as {{"method": ...}}, or a list of such: {text}'
+        )
+    return presets
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"not valid JSON ({error}): {text[:60]!r}") from None
 
 
 def block(settings: Mapping[str, Any], name: str, key: str) -> dict[str, Any]:

@@ -24,7 +24,9 @@ class OutOfMemoryError(RuntimeError):
 
 @dataclass(frozen=True)
 class Config:
-    """No settings."""
+    """No settings of its own."""
+
+    accepted: bool = False
 
 
 @dataclass
@@ -66,24 +68,24 @@ def _module(name: str, **content: Any) -> ModuleType:
     return module
 
 
-def detect(
-    model: Any, video: Any, frames: Any, exemplars: Sequence[Any], config: Config, batch: int
-) -> Iterator[Any]:
+def detect(search: Any, config: Config) -> Iterator[Any]:
     """On every other frame the target's first mask."""
     from kit.core.masks import encode_rle
     from kit.core.types import Candidate
 
+    video, frames = search.video, search.frames
     for index in range(2, len(frames), 2):
         _frame(video, index, len(frames) // 2)
-        for e in exemplars:
+        for e in search.exemplars:
             score = 0.5 + float(frames[index].mean()) / 1000
             rle = encode_rle(e.mask)
             yield Candidate(video.frames[index], e.object_id, score, rle, video.shape, "simulated")
 
 
-def crop(image: Any, mask: Any, config: Config) -> Any:
+def crop(image: Any, mask: Any, config: Config, corner: tuple[int, int] = (0, 0)) -> Any:
     """The region's mean colour."""
-    return image[mask].mean(0)
+    top, left = corner
+    return image[top : top + mask.shape[0], left : left + mask.shape[1]][mask].mean(0)
 
 
 def pool(image: Any, mask: Any, config: Config) -> list[Any]:

@@ -1,0 +1,209 @@
+"""What mining costs: candidates and features per second, the share outside the models, file sizes.
+
+    python benchmarks/mining.py --frames 16 --sizes 320x192 1920x1080 --objects 1 3 --batches 1 4 8
+    python benchmarks/mining.py --artifacts
+
+Runs on the tiny models and on drawn videos; nothing here speaks of accuracy. Times are CPU seconds
+(single thread): "main" is the thread that feeds the model, whose share outside the model is what a
+device would wait for; "beside" are the threads that read frames and write masks. With --device cuda
+they are wall time.
+"""
+
+import argparse
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from kit.core import artifacts, images
+from kit.core.masks import encode_rle
+from kit.core.types import Candidate, Features, Video
+from kit.data import scenes, synthetic
+from kit.detectors import exemplar_tokens
+from kit.detectors.base import Exemplar, Search
+from kit.embedders import dinov3
+from kit.runtime import models
+from kit.stages import features as describing
+from kit.stages import frames as indexing
+from kit.stages.candidates import first_mask
+
+TINY = {"source": "tiny"}
+
+
+class Meter:
+    """Seconds by what they were spent on."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def taking(self, what: str) -> Iterator[None]:
+        """What happens inside is spent on this."""
+        start = self.clock()
+        try:
+            yield
+        finally:
+            self.seconds[what] += self.clock() - start
+
+    def watch(self, owner: Any, name: str) -> None:
+        """Count calls of a method as the model's."""
+        call = getattr(owner, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            with self.taking("model"):
+                return call(*args, **kwargs)
+
+        setattr(owner, name, watched)
+
+
+def drawn(folder: Path, width: int, height: int, objects: int, frames: int) -> Video:
+    """One drawn video as indexed."""
+    config = scenes.Config(
+        frames=frames, width=width, height=height, objects=objects, distractors=0, size_max=0.2
+    )
+    root = folder / f"{width}x{height}x{objects}"
+    synthetic.write_video(root, "v", 7, config)
+    parser = argparse.ArgumentParser()
+    indexing.add_arguments(parser)
+    output = root / "v.json"
+    indexing.run(parser.parse_args(["--root", str(root), "--video", "v", "--output", str(output)]))
+    return artifacts.read_video(output)
+
+
+def measure(work: Callable[[Meter], int], device: str) -> tuple[int, float, float, float]:
+    """(things made, seconds in the model, of the main thread outside it, of other threads)."""
+    on_gpu = device == "cuda"
+    meter = Meter(time.perf_counter if on_gpu else time.thread_time)
+    start_all = time.process_time()
+    with meter.taking("main"):
+        made = work(meter)
+    everything = time.process_time() - start_all
+    model, main = meter.seconds["model"], meter.seconds["main"]
+    return made, model, main - model, 0.0 if on_gpu else max(everything - main, 0.0)
+
+
+def candidates(video: Video, batch: int, device: str) -> tuple[int, float, float, float]:
+    """Search one video with the tiny detector."""
+    detector = models.load("sam3_detector", TINY, device)
+    exemplars = [
+        Exemplar(o.id, video.index(o.first_frame), first_mask(video, o)) for o in video.objects
+    ]
+    search = Search(video, images.Frames(video), exemplars, detector, batch=batch)
+    config = exemplar_tokens.Config(threshold=0.01, max_per_frame=5)
+
+    def work(meter: Meter) -> int:
+        for name in ("get_vision_features", "forward", "get_text_features"):
+            meter.watch(detector.model, name)
+        meter.watch(detector.model.geometry_encoder, "forward")
+        return sum(1 for _ in exemplar_tokens.detect(search, config))
+
+    try:
+        return measure(work, device)
+    finally:
+        models.RECENT.keep(0, device)  # the next run gets a model that is not watched
+
+
+def described(video: Video, batch: int, device: str) -> tuple[int, float, float, float]:
+    """Describe five true masks per object and frame."""
+    model = models.load("dinov3", TINY, device)
+    found = regions(video, 5)
+    config = dinov3.Config()
+    stage = describing.Describe(dinov3, model, config, batch)
+
+    def work(meter: Meter) -> int:
+        meter.watch(model, "forward")
+        return len(stage.candidates(video, images.Frames(video), found))
+
+    try:
+        return measure(work, device)
+    finally:
+        models.RECENT.keep(0, device)
+
+
+def regions(video: Video, each: int) -> list[Candidate]:
+    """For every object and frame the true masks of all, moved a little and rough at the edge."""
+    rng = np.random.default_rng(0)
+    found = []
+    for frame in video.frames[1:]:
+        labels = images.read_labels(video.annotation(frame), video.shape)
+        shown = [np.asarray(labels == o.id) for o in video.objects]
+        for target in video.objects:
+            for number in range(each):
+                mask = np.roll(shown[number % len(shown)], rng.integers(-9, 9, 2), (0, 1))
+                rough = mask & ~((rng.random(mask.shape) < 0.02) & edge(mask))
+                if rough.any():
+                    rle = encode_rle(rough)
+                    found.append(Candidate(frame, target.id, 0.5, rle, video.shape, "drawn"))
+    return found
+
+
+def edge(mask: np.ndarray) -> np.ndarray:
+    """Pixels beside another value."""
+    found = np.zeros_like(mask)
+    found[:, 1:] |= mask[:, 1:] != mask[:, :-1]
+    found[1:] |= mask[1:] != mask[:-1]
+    return found
+
+
+def sizes(folder: Path) -> None:
+    """Artifacts of 100 frames at 1080p with 3 objects, by candidates per object and frame."""
+    video = drawn(folder, 1920, 1080, 3, 100)
+    print(f"{'candidates':>10}  {'per frame and object':>20}  {'candidates':>10}  features at 1024")
+    for each in (1, 3, 10):
+        found = regions(video, each)
+        artifacts.write_candidates(folder / "c", video, found)
+        rows = np.random.default_rng(0).standard_normal((len(found) + 24, 1024)).astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        pools = {o.id: rows[8 * i : 8 * i + 8] for i, o in enumerate(video.objects)}
+        artifacts.write_features(folder / "f", Features(rows[24:], pools), {})
+        told = [(folder / name).stat().st_size / 1e6 for name in "cf"]
+        print(f"{len(found):>10}  {each:>20}  {told[0]:>7.2f} MB  {told[1]:>7.2f} MB")
+
+
+def table(args: argparse.Namespace, folder: Path) -> None:
+    """Candidates and features by size, objects and batch."""
+    print(f"{'':<10} {'frame':>10} {'objects':>7} {'batch':>5} {'made':>6} {'per second':>10} "
+          f"{'model':>8} {'main':>8} {'beside':>8} {'waited':>7}")  # fmt: skip
+    for size in args.sizes:
+        width, height = map(int, size.split("x"))
+        for objects in args.objects:
+            video = drawn(folder, width, height, objects, args.frames)
+            for name, task in (("candidates", candidates), ("features", described)):
+                for batch in args.batches:
+                    runs = [task(video, batch, args.device) for _ in range(args.repeat)]
+                    made, model, main, beside = min(runs, key=lambda run: run[1] + run[2])
+                    print(
+                        f"{name:<10} {size:>10} {objects:>7} {batch:>5} {made:>6} "
+                        f"{made / (model + main):>10.1f} {model:>8.3f} {main:>8.3f} {beside:>8.3f} "
+                        f"{100 * main / (model + main):>5.1f} %",
+                        flush=True,
+                    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--sizes", nargs="+", default=["320x192", "854x480", "1920x1080"])
+    parser.add_argument("--objects", nargs="+", type=int, default=[1, 3])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 4, 8])
+    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--artifacts", action="store_true", help="file sizes instead of times")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.artifacts:
+            sizes(Path(folder))
+        else:
+            table(args, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
