@@ -31,6 +31,7 @@ from libraries import NAMES, Folder, Subject, build
 from PIL import Image
 
 from kit.propagators import greedy, memory_tree
+from kit.runtime import models
 from kit.trackers.base import Context, Encoded, Hypothesis, Prompt
 
 SURE = 0.0  # of `uncertainty`: pathways stay identical
@@ -173,7 +174,8 @@ def compare_objects(subject: Subject, frames: Folder, args: argparse.Namespace) 
         times = "".join(f"{per_frame(cost, frames):>16}" for cost in (library, apart, kit))
         print(
             f"{count:3} objects{times}    kit/library {kit.over(library):.2f}, "
-            f"a pass per object/kit {apart.over(kit):.2f}"
+            f"a pass per object/kit {apart.over(kit):.2f}",
+            flush=True,
         )
 
 
@@ -197,7 +199,7 @@ def compare_pathways(subject: Subject, frames: Folder, args: argparse.Namespace)
         print(f"{count:3} objects, greedy {per_frame(plain, frames)}")
         for pathways, *pair in zip(args.pathways, trees[::2], trees[1::2], strict=True):
             cells = (f"{per_frame(c, frames):>10} ({c.over(plain):.2f}x)" for c in pair)
-            print(f"    {pathways} pathways {' '.join(cells)}")
+            print(f"    {pathways} pathways {' '.join(cells)}", flush=True)
 
 
 def show_stages(subject: Subject, frames: Folder, args: argparse.Namespace) -> None:
@@ -275,11 +277,12 @@ def main() -> None:
         where = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
         for name in args.model:
             subject = build(name, args.size, args.device)
-            print(f"\n{name}, {subject.size} px, {args.rows} rows a call, {where}")
-            compare_objects(subject, frames, args)
-            if args.pathways:
-                compare_pathways(subject, frames, args)
-            show_stages(subject, frames, args)
+            print(f"\n{name}, {subject.size} px, {args.rows} rows a call, {where}", flush=True)
+            with models.precision(args.device):
+                compare_objects(subject, frames, args)
+                if args.pathways:
+                    compare_pathways(subject, frames, args)
+                show_stages(subject, frames, args)
 
 
 if __name__ == "__main__":

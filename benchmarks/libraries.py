@@ -69,8 +69,7 @@ class Subject:
     def run_library(self, frames: Folder, prompts: Sequence[Prompt]) -> None:
         """The library's own propagation of all objects, masks fetched at the video's size."""
         run = _run_sam2 if self.name in SAM2 else _run_transformers
-        precision = torch.autocast("cuda", torch.bfloat16, enabled=self.device == "cuda")
-        with precision, torch.inference_mode(), contextlib.redirect_stderr(io.StringIO()):
+        with torch.inference_mode(), contextlib.redirect_stderr(io.StringIO()):
             run(self.model, frames, prompts)  # its progress bars are not ours
 
     def run_library_apart(self, frames: Folder, prompts: Sequence[Prompt]) -> None:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,22 @@ def edited(values: dict[str, Any], path: str, value: object) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configurations_are_valid(name: str) -> None:
     assert config.load(FOLDER / name).recipes
+
+
+def test_policies_yaml_tells_every_key_with_its_default() -> None:
+    text = (FOLDER / "policies.yaml").read_text()
+    values = yaml.safe_load(re.sub(r"^    # (\w+: )", r"    \1", text, flags=re.MULTILINE))
+    Config(values)
+    told = set()
+    for family in ("trackers", "propagators"):
+        for preset in values[family].values():
+            module, settings = plugins.configured(family, preset)
+            if len(preset) > 2:  # a bare one beside the method's full one says nothing
+                own = dataclasses.asdict(settings).keys()
+                assert own <= preset.keys(), preset["method"]
+                assert settings == module.Config(), preset["method"]
+                told.add(preset["method"])
+    assert told == {*plugins.names("trackers"), *plugins.names("propagators")}
 
 
 @pytest.mark.parametrize(
