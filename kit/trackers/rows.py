@@ -99,7 +99,7 @@ class RowWise(ABC):
         return functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
 
 
-def asked_nothing(rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The prompt that stands for none: a padding point, float32 [B, 1, 2], and label, [B, 1]."""
-    point = torch.zeros(rows, 1, 2, device=device)
-    return point, -torch.ones(rows, 1, dtype=torch.int32, device=device)
+def no_prompt(device: torch.device) -> tuple[Tensor, Tensor]:
+    """What stands for no prompt: a padding point, float32 [1, 1, 2], and its label, [1, 1]."""
+    point = torch.zeros(1, 1, 2, device=device)
+    return point, -torch.ones(1, 1, dtype=torch.int32, device=device)

@@ -19,7 +19,7 @@ from kit.core.types import Image
 from kit.trackers.attention import MemoryReader, weighted_keys
 from kit.trackers.base import Context, Encoded, Hypothesis, Span
 from kit.trackers.device import running
-from kit.trackers.rows import RowWise, asked_nothing
+from kit.trackers.rows import RowWise, no_prompt
 from kit.trackers.square import IMAGENET, Entrance, square_mask
 
 VERSION = 1
@@ -58,6 +58,10 @@ class Sam2Tracker(RowWise):
             code = model.memory_encoder.position_encoding(blank).flatten(2).permute(2, 0, 1)
             pointer_code = model.obj_ptr_tpos_proj if model.add_tpos_enc_to_obj_ptrs else None
             self._reader = MemoryReader(code, model.maskmem_tpos_enc, pointer_code)
+        with running(device):  # the same for all frames and rows
+            prompts = model.sam_prompt_encoder
+            self._places = prompts.get_dense_pe()
+            self._sparse, self._dense = prompts(no_prompt(device), boxes=None, masks=None)
 
     def encode(self, image: Image) -> Encoded:
         """Features of a frame, uint8 [H, W, 3] RGB."""
@@ -104,14 +108,12 @@ class Sam2Tracker(RowWise):
         return self._map(fused)
 
     def _masks(self, encoded: Encoded, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        rows, prompts = len(features), self._model.sam_prompt_encoder
-        prompt = asked_nothing(rows, features.device)
-        sparse, dense = prompts(points=prompt, boxes=None, masks=None)
+        rows = len(features)
         low, iou, tokens, presence = self._model.sam_mask_decoder(
             image_embeddings=features,
-            image_pe=prompts.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
+            image_pe=self._places,
+            sparse_prompt_embeddings=self._sparse.expand(rows, -1, -1),
+            dense_prompt_embeddings=self._dense.expand(rows, -1, -1, -1),
             multimask_output=True,
             repeat_image=False,
             high_res_features=[level.expand(rows, -1, -1, -1) for level in encoded.fine],

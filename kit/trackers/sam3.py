@@ -17,7 +17,7 @@ from kit.core.types import Image
 from kit.trackers.attention import MemoryReader, weighted_keys
 from kit.trackers.base import Context, Encoded, Hypothesis, Span
 from kit.trackers.device import running
-from kit.trackers.rows import RowWise, asked_nothing
+from kit.trackers.rows import RowWise, no_prompt
 from kit.trackers.square import HALF, IMAGENET, Entrance, square_mask
 
 VERSION = 1
@@ -67,6 +67,10 @@ class Sam3Tracker(RowWise):
                 model.memory_temporal_positional_encoding,
                 pointer_code,
             )
+        with running(device):  # the same for all frames and rows
+            self._places = model.get_image_wide_positional_embeddings()
+            point, label = (part[:, None] for part in no_prompt(device))  # of several points
+            self._sparse, self._dense = model.prompt_encoder(point, label, None, None)
 
     def pixels(self, image: Image) -> Tensor:
         """A frame as the vision encoder takes it, float32 [1, 3, S, S]."""
@@ -135,14 +139,11 @@ class Sam3Tracker(RowWise):
 
     def _masks(self, encoded: Encoded, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rows = len(features)
-        point, label = asked_nothing(rows, features.device)  # here with an axis for several points
-        sparse, dense = self._model.prompt_encoder(point[:, None], label[:, None], None, None)
-        position = self._model.get_image_wide_positional_embeddings()
         low, iou, tokens, presence = self._model.mask_decoder(
             image_embeddings=features,
-            image_positional_embeddings=position.repeat(rows, 1, 1, 1),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
+            image_positional_embeddings=self._places.repeat(rows, 1, 1, 1),
+            sparse_prompt_embeddings=self._sparse.expand(rows, -1, -1, -1),
+            dense_prompt_embeddings=self._dense.expand(rows, -1, -1, -1),
             multimask_output=True,
             high_resolution_features=[level.expand(rows, -1, -1, -1) for level in encoded.fine],
         )
