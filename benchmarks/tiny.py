@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tiny_baselines import colour_histogram, copy, optical_flow
-from tiny_retrieval import best_anchors, retrieval, search
+from tiny_retrieval import Mining, retrieval, search
 
-from kit.core.masks import encode_png, resolve_overlaps
+from kit import plugins
+from kit.config import load
+from kit.core.masks import decode_rle, encode_png, resolve_overlaps
 from kit.data import synthetic
 from kit.metrics import mosev2
 from kit.metrics.objects import ObjectResult
@@ -30,6 +33,7 @@ from kit.runtime import models
 from kit.trackers import sam2, sam3
 from kit.trackers.base import Prompt, Tracker
 
+DEMO = Path(__file__).parents[1] / "config" / "config.yaml"
 GROUPS, APART = 3, 10_000  # groups of videos, and how far their indices lie apart
 T_95 = 4.303  # two-sided 95 % quantile of Student's t with two degrees of freedom
 SUITES = {
@@ -37,6 +41,10 @@ SUITES = {
     "steady": synthetic.Config(frames=16, gap_share=0.0),
     # one object leaves for a quarter of the video and comes back over the opposite border
     "gap": synthetic.Config(frames=28, gap_share=1.0, return_share=1.0),
+    # away for so long that memory holds nothing but the first mask
+    "away": synthetic.Config(
+        frames=48, gap_share=1.0, gap=0.4, return_share=1.0, distractors=2, shared_colours=1.0
+    ),
     # crowds of one category in the same colours, faster, behind two occluders
     "ambiguous": synthetic.Config(
         frames=28, gap_share=0.5, distractors=2, occluders=2, sibling_share=1.0,
@@ -232,16 +240,45 @@ def _rows(args: argparse.Namespace) -> Iterator[Row]:
         yield f"{name} steady", "steady", lambda c, t=tracker: steady(t, c)
         yield f"{name} presence", "gap", lambda c, t=tracker: presence(t, c)
         yield f"{name} tree", "ambiguous", lambda c, t=tracker: tree(t, c)
-    detector = models.load("sam3_detector", {"source": args.sam3}, "cpu")
-    embedder = models.load("dinov3", {"source": args.dinov3}, "cpu")
-    yield "detector", "gap", lambda c: search(detector, c)
-    yield "embedder", "gap", lambda c: retrieval(embedder, c)
+    mining = demo_mining(args.sam3, args.dinov3)
+    yield "detector", "gap", lambda c: asdict(search(mining.detector, c, mining.search))
+    yield "embedder", "gap", lambda c: asdict(retrieval(mining.embedder, c, mining.describe))
 
     def found(clip: synthetic.Clip) -> list[Prompt]:
-        return best_anchors(detector, embedder, clip)
+        names = [f"{t:05d}" for t in range(len(clip.frames))]
+        return [
+            Prompt(
+                names.index(a.frame), a.object_id, decode_rle(a.rle, *clip.labels.shape[1:]), False
+            )
+            for a in mining.anchors(clip).anchors
+        ]
 
-    for name, tracker in (("sam3", three), ("sam2", two)):
-        yield f"{name} re-prompting", "gap", lambda c, t=tracker: reprompting(t, c, found)
+    for suite in ("gap", "away"):
+        for name, tracker in (("sam3", three), ("sam2", two)):
+            yield (
+                f"{name} re-prompting, {suite}",
+                suite,
+                lambda c, t=tracker: reprompting(t, c, found),
+            )
+
+
+def demo_mining(sam3_source: str, dinov3_source: str) -> Mining:
+    """The recipe `reprompted` of the demo, with these models."""
+    config = load(DEMO)
+    parts = config.values["recipes"]["reprompted"]
+    preset = {family: config.values[f"{family}s"][parts[family]] for family in
+              ("detector", "embedder", "selector")}  # fmt: skip
+    _, seeking = plugins.configured("detectors", preset["detector"])
+    _, describing = plugins.configured("embedders", preset["embedder"])
+    selector, settings = plugins.configured("selectors", preset["selector"])
+    return Mining(
+        models.load("sam3_detector", {"source": sam3_source}, "cpu"),
+        models.load("dinov3", {"source": dinov3_source}, "cpu"),
+        seeking,
+        describing,
+        selector,
+        settings,
+    )
 
 
 if __name__ == "__main__":

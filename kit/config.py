@@ -21,6 +21,8 @@ SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 # Presets that a preset names: resolved and handed to the method's stage, or other stages' business.
 RESOLVED = {"model": "models", "decoder": "models", "tracker": "trackers"}
 NAMED = {"of": None, "propagator": "propagators"}  # None: presets of its own family
+# Keys of a model that name a training run, and what its folder then is to the model.
+TRAINED = {"trained": "source", "trunk": "trunk"}
 
 
 class Config:
@@ -62,7 +64,7 @@ class Config:
         found: list[str] = []
         for block in (self.values[family][one] for one in preset.split("+")):
             models = [self.values["models"][block[k]] for k in ("model", "decoder") if k in block]
-            found += [model["trained"] for model in models if "trained" in model]
+            found += [model[key] for model in models for key in TRAINED if key in model]
             found += self.trained("trackers", block["tracker"]) if "tracker" in block else []
         return found
 
@@ -103,11 +105,9 @@ class Config:
         for key, home in RESOLVED.items():
             if key in block:
                 block[key] = self._resolved(home, block[key], f"{family}.{preset}.{key}")
-        if (run := block.pop("trained", None)) is not None:
-            if run not in self.trainings:
-                known = plugins.suggestion(run, self.trainings)
-                raise ConfigError(f"{where}: no training `{run}`.{known}")
-            block["source"] = f"{self.values.get('work', 'work')}/trainings/{run}"
+        for key, becomes in TRAINED.items():
+            if (run := block.pop(key, None)) is not None:
+                block[becomes] = self._result(run, where)
         return {key: value for key, value in block.items() if key not in NAMED}
 
     def _check(self, family: str, preset: str) -> None:
@@ -123,6 +123,13 @@ class Config:
                         f"{family}.{preset}.of: `{name}` is itself made of others; name those."
                     )
                 self._check(home or family, name)
+
+    def _result(self, run: str, where: str) -> str:
+        """The folder of a training run's result."""
+        if run not in self.trainings:
+            known = plugins.suggestion(run, self.trainings)
+            raise ConfigError(f"{where}: no training `{run}`.{known}")
+        return f"{self.values.get('work', 'work')}/trainings/{run}"
 
 
 def load(path: Path) -> Config:

@@ -220,17 +220,18 @@ def test_a_candidate_that_is_the_turned_target_matches_the_pool(model: torch.nn.
 
 
 def test_masked_mean_ignores_patches_without_object(model: torch.nn.Module) -> None:
-    """By hand: two patches, the object on the second alone."""
+    """By hand: the object on the second patch of the first row alone."""
+    patch = model.config.patch_size
     config = dinov3.Config(size=32)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     weights = np.zeros((32, 32), np.float32)
-    weights[:16, 16:] = 1
+    weights[:patch, patch : 2 * patch] = 1
     row = dinov3.embed(model, [crops.Crop(pixels, weights)], config, 1)[0]
     mean, std = np.array(dinov3._MEAN), np.array(dinov3._STD)
     batch = torch.from_numpy(((pixels / 255 - mean) / std).transpose(2, 0, 1)[None]).float()
     with torch.inference_mode():
-        patch = model(batch).last_hidden_state[0, 1 + 4 + 1].numpy()
-    np.testing.assert_allclose(row, patch / np.linalg.norm(patch), atol=1e-4)
+        second = model(batch).last_hidden_state[0, 1 + 4 + 1].numpy()
+    np.testing.assert_allclose(row, second / np.linalg.norm(second), atol=1e-4)
 
 
 def test_golden_dinov3(golden: Path) -> None:

@@ -21,7 +21,9 @@ LAYERS = {
     "embedders": {"core"},
     "trackers": {"core"},
     "propagators": {"core", "trackers"},
-    "training": {"core", "data", "plugins", "propagators", "runtime", "trackers"},
+    "training": {
+        "core", "data", "detectors", "embedders", "plugins", "propagators", "runtime", "trackers",
+    },
     "plugins": {"core"},
     "recipes": {"core", "plugins"},
     "concepts": {"core"},

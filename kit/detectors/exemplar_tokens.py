@@ -80,11 +80,11 @@ def exemplar_prompt(
     text = prompting.text_prompt(detector, phrase)
     if not config.text:
         text = Prompt(text.tokens, torch.zeros_like(text.valid))
-    boxes = [_geometry(detector, vision, some, config) for vision, some in shown]
+    boxes = [geometry_prompt(detector, vision, some, config) for vision, some in shown]
     return prompting.joined([text, *boxes])
 
 
-def _geometry(detector: Detector, vision: Any, boxes: torch.Tensor, config: Config) -> Prompt:
+def geometry_prompt(detector: Detector, vision: Any, boxes: torch.Tensor, config: Config) -> Prompt:
     """The tokens of the boxes alone, and the class token that goes with them."""
     model = detector.model
     labels = torch.ones(boxes.shape[:2], dtype=torch.long, device=boxes.device)

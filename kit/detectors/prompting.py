@@ -146,7 +146,7 @@ def _answers(
     """(scores `float[Q]`, mask logits `float[Q, h, w]`) of the chosen rows of a batch."""
     if not rows:
         return
-    out = detect_prompted(search.model, _take(vision, rows), asked.prompt)
+    out = detect_prompted(search.model, rows_of(vision, rows), asked.prompt)
     yield from zip(scores_of(out), out.pred_masks.float(), strict=True)
 
 
@@ -156,7 +156,7 @@ def scores_of(out: Any) -> torch.Tensor:
     return scores
 
 
-def _take(vision: Any, rows: Sequence[int]) -> Any:
+def rows_of(vision: Any, rows: Sequence[int]) -> Any:
     """The features of some frames of a batch."""
     from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 

@@ -78,7 +78,7 @@ def embed(model: Any, views: Sequence[Crop], config: Config, batch: int) -> NDAr
     """
     device = next(model.parameters()).device
     rows = [
-        _embed_batch(model, views[start : start + batch], config, device)
+        vectors(model, views[start : start + batch], config, device)
         for start in range(0, len(views), batch)
     ]
     if not rows:
@@ -87,9 +87,10 @@ def embed(model: Any, views: Sequence[Crop], config: Config, batch: int) -> NDAr
     return torch.cat(rows).cpu().numpy()
 
 
-def _embed_batch(
+def vectors(
     model: Any, views: Sequence[Crop], config: Config, device: torch.device
 ) -> torch.Tensor:
+    """Unit vectors of crops in one forward: `float[N, D]`, with gradients where they are wanted."""
     pixels = torch.from_numpy(np.stack([v.pixels for v in views])).to(device)
     mean, std = torch.tensor(_MEAN, device=device), torch.tensor(_STD, device=device)
     normalised = ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)

@@ -115,8 +115,21 @@ def _sam3_detector(settings: Settings) -> tuple[Any, Callable[[str], Sequence[in
     from transformers import AutoTokenizer, Sam3Model
 
     model = _pretrained(Sam3Model, "sam3", settings)
-    tokenizer = _fetched(settings, lambda source, **kw: AutoTokenizer.from_pretrained(source, **kw))
+    name = tokenizer_of(settings)
+    if name == TINY:
+        return model, tiny.tokenize
+    own = {**settings, "source": name}
+    tokenizer = _fetched(own, lambda source, **kw: AutoTokenizer.from_pretrained(source, **kw))
     return model, lambda phrase: tokenizer(phrase)["input_ids"]
+
+
+def tokenizer_of(settings: Settings) -> str:
+    """Where the tokenizer of a detector is: a source like that of a preset, or "tiny".
+
+    A detector that the kit has trained tells; of others it lies beside the weights.
+    """
+    told = Path(settings["source"]) / MODEL
+    return str(_told(told)["tokenizer"]) if told.is_file() else str(settings["source"])
 
 
 def _sam3_tracker(settings: Settings) -> Any:
@@ -157,7 +170,7 @@ def sam2_architecture(settings: Settings) -> str:
     if source in HF_MODEL_ID_TO_FILENAMES:
         return str(HF_MODEL_ID_TO_FILENAMES[source][0])
     if (Path(source) / MODEL).is_file():
-        return _architecture(Path(source) / MODEL)
+        return str(_told(Path(source) / MODEL).get("architecture"))
     if not Path(source).exists():
         raise WeightsError(f"{source}: no such folder or file.{_ADVICE}")
     raise WeightsError(
@@ -198,11 +211,12 @@ def untrained_sam2(config: str) -> Any:
         ) from None
 
 
-def _architecture(path: Path) -> str:
+def _told(path: Path) -> dict[str, Any]:
+    """What the kit has written of a model that it has trained."""
     told = files.read_json(path)
     if not isinstance(told, dict) or told.get("schema") != MODEL_SCHEMA:
         raise WeightsError(f"{path}: not the description of a model that the kit has trained.")
-    return str(told.get("architecture"))
+    return told
 
 
 def _state_dict(path: Path) -> dict[str, torch.Tensor]:

@@ -59,10 +59,15 @@ _VISION = {
     "backbone_feature_sizes": [[4 * _SIDE] * 2, [2 * _SIDE] * 2, [_SIDE] * 2],
     "scale_factors": [4.0, 2.0, 1.0, 0.5],
 }  # fmt: skip
+# The detector has a neck of its own on the trunk that it shares with the tracker, so it may be
+# narrower: the tracker's width would take twice the megabytes and four times the time.
+SEEKER_WIDTH = 64
 _HEADS = {
-    "hidden_size": SAM3_WIDTH, "intermediate_size": 128, "num_attention_heads": 4, "dropout": 0.0
+    "hidden_size": SEEKER_WIDTH, "intermediate_size": 128, "num_attention_heads": 4, "dropout": 0.0
 }  # fmt: skip
 WORDS = ("<|startoftext|>", "<|endoftext|>", "visual")
+
+DINOV3_SIZE = 64  # side of the crops that the tiny DINOv3 is trained on
 
 
 def sam3_detector_config() -> Any:
@@ -70,7 +75,7 @@ def sam3_detector_config() -> Any:
     from transformers import Sam3Config
 
     return Sam3Config(
-        vision_config=_VISION,
+        vision_config={**_VISION, "fpn_hidden_size": SEEKER_WIDTH},
         text_config={
             "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 64,
             "num_attention_heads": 2, "projection_dim": 32, "max_position_embeddings": 32,
@@ -78,8 +83,9 @@ def sam3_detector_config() -> Any:
         },
         geometry_encoder_config={**_HEADS, "num_layers": 1, "roi_size": 3},
         detr_encoder_config={**_HEADS, "num_layers": 2},
-        detr_decoder_config={**_HEADS, "num_layers": 3, "num_queries": 20},
-        mask_decoder_config={"hidden_size": SAM3_WIDTH, "num_attention_heads": 4},
+        detr_decoder_config={**_HEADS, "num_layers": 3, "num_queries": 36},
+        mask_decoder_config={"hidden_size": SEEKER_WIDTH, "num_attention_heads": 4,
+                             "num_upsampling_stages": 2},
     )  # fmt: skip
 
 
@@ -109,7 +115,7 @@ def dinov3_config() -> Any:
 
     return DINOv3ViTConfig(
         hidden_size=96, intermediate_size=192, num_hidden_layers=4, num_attention_heads=3,
-        num_register_tokens=4, patch_size=16, image_size=224, layerscale_value=1.0,
+        num_register_tokens=4, patch_size=8, image_size=DINOV3_SIZE, layerscale_value=1.0,
     )  # fmt: skip
 
 

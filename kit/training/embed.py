@@ -7,6 +7,7 @@ SAM 3's two halves become one checkpoint in the public layout, which holds their
 """
 
 import argparse
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import torch
 
 from kit.core.errors import ConfigError
 from kit.runtime import models, tiny
+from kit.runtime.models import Detector
 from kit.training import starting
+
+TRUNK, NECK = "vision_encoder.backbone.", "vision_encoder.neck."
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,8 +32,11 @@ def main(arguments: list[str] | None = None) -> None:
         return models.load(kind, {"source": str(args.trainings / run)}, "cpu")
 
     half(trained("sam2", "sam2"), args.output / "sam2")
-    detector = trained("sam3_detector", "sam3_detector").model
-    half(both_halves(trained("sam3", "sam3_tracker"), detector), args.output / "sam3")
+    write_sam3(
+        trained("sam3", "sam3_tracker"),
+        trained("sam3_detector", "sam3_detector"),
+        args.output / "sam3",
+    )
     half(trained("dinov3", "dinov3"), args.output / "dinov3")
     size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
     print(f"{args.output}: {size / 1e6:.1f} MB")
@@ -38,32 +45,38 @@ def main(arguments: list[str] | None = None) -> None:
 def half(model: Any, folder: Path) -> None:
     """Write a model as float16."""
     folder.mkdir(parents=True, exist_ok=True)
-    starting.save_model(model.to(torch.float16), {"source": starting.SCRATCH}, folder)
+    starting.save_model(deepcopy(model).half(), {"source": starting.SCRATCH}, folder)
 
 
-def both_halves(tracker: Any, detector: Any) -> Any:
-    """One `Sam3VideoModel` of a tracker and of a detector that was trained on its trunk.
+def write_sam3(tracker: Any, detector: Detector, folder: Path) -> None:
+    """Write a tracker and the detector that was trained on its trunk as one checkpoint, float16.
+
+    The layout is that of the public one: `detector_model`, which holds the trunk, `tracker_model`,
+    `tracker_neck`. `Sam3Model` and `Sam3TrackerVideoModel` each read their half of it.
 
     Raises:
         ConfigError: Their trunks differ, so that they cannot share one.
     """
-    from transformers import Sam3VideoConfig, Sam3VideoModel
+    from transformers import Sam3VideoConfig
 
-    trunks = (m.vision_encoder.backbone.state_dict() for m in (tracker, detector))
-    for (name, one), other in zip(next(trunks).items(), next(trunks).values(), strict=True):
-        if not torch.equal(one, other):
+    seeking, tracking = detector.model.state_dict(), tracker.state_dict()
+    for name in (name for name in tracking if name.startswith(TRUNK)):
+        if not torch.equal(tracking[name], seeking[name]):
             raise ConfigError(
                 f"trunks of SAM 3's tracker and detector differ, in {name} first. Train the "
                 "detector from this tracker, with its trunk frozen."
             )
-    model = Sam3VideoModel(
-        Sam3VideoConfig(detector_config=detector.config, tracker_config=tracker.config)
-    )
-    model.detector_model.load_state_dict(detector.state_dict())
-    own = {k: v for k, v in tracker.state_dict().items() if not k.startswith("vision_encoder.")}
-    model.tracker_model.load_state_dict(own)
-    model.tracker_neck.load_state_dict(tracker.vision_encoder.neck.state_dict())
-    return model
+    weights = {f"detector_model.{name}": value for name, value in seeking.items()}
+    for name, value in tracking.items():
+        if name.startswith(NECK):
+            weights[f"tracker_neck.{name.removeprefix(NECK)}"] = value
+        elif not name.startswith(TRUNK):
+            weights[f"tracker_model.{name}"] = value
+    folder.mkdir(parents=True, exist_ok=True)
+    configs = {"detector_config": detector.model.config, "tracker_config": tracker.config}
+    Sam3VideoConfig(**{k: v.to_dict() for k, v in configs.items()}).save_pretrained(folder)
+    starting.write_weights({k: v.to(torch.float16) for k, v in weights.items()}, folder)
+    starting.describe(folder, {"tokenizer": models.TINY})
 
 
 if __name__ == "__main__":

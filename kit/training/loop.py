@@ -35,6 +35,7 @@ class Config:
     seed: int = 0
     save_every: int = 200  # steps
     log_every: int = 20
+    stop: int | None = None  # end after so many steps, in the middle of the schedule
     recompute: bool = False  # layers, in the backward pass: far less memory, a third slower
 
 
@@ -80,13 +81,13 @@ def train(
         DataError: The loss is no number any more.
     """
     run = _Run(objective, phases, rates, config, folder, digest)
-    total = sum(phase.steps for phase in phases)
-    end = total if stop_after is None else min(stop_after, total)
+    last = min(sum(phase.steps for phase in phases), config.stop or sys.maxsize)
+    end = last if stop_after is None else min(stop_after, last)
     while run.step < end:
         run.advance()
-        if run.step % config.save_every == 0 or run.step == total:
+        if run.step % config.save_every == 0 or run.step == last:
             run.save()
-    if run.step == total:
+    if run.step == last:
         run.finish()
     return run.step
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from kit.core import files
@@ -47,25 +47,42 @@ def recompute(model: nn.Module) -> None:
             module.forward = partial(checkpoint, module.forward, use_reentrant=False)
 
 
-def save_model(model: Any, origin: Mapping[str, Any], folder: Path) -> None:
+def save_model(
+    model: Any, origin: Mapping[str, Any], folder: Path, more: Mapping[str, Any] | None = None
+) -> None:
     """Write a trained model: its weights, then the small `model.json` that makes it known.
 
-    Models of transformers go into a folder that `from_pretrained` reads. The digest of the weights
-    stands in `model.json`, so that whoever depends on that file notices other weights.
+    Models of transformers go into a folder that `from_pretrained` reads.
 
     Args:
         model: What was trained.
         origin: The preset it started from; names the architecture of a SAM 2.
         folder: Where to.
+        more: What else `model.json` should tell.
     """
-    told: dict[str, str] = {"schema": models.MODEL_SCHEMA}
+    told = dict(more or {})
     if hasattr(model, "save_pretrained"):
         model.save_pretrained(folder)
     else:
         scratch = origin["source"] == SCRATCH and not origin.get("config")
         told["architecture"] = models.TINY if scratch else models.sam2_architecture(origin)
-        weights = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
-        with files.replacing(folder / models.WEIGHTS) as stream:
-            stream.write(save(weights))
-    told["sha256"] = files.sha256(folder / models.WEIGHTS)
-    files.write_json(folder / models.MODEL, told)
+        write_weights(model.state_dict(), folder)
+    describe(folder, told)
+
+
+def write_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Write weights as safetensors, completely or not at all."""
+    own = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
+    with files.replacing(folder / models.WEIGHTS) as stream:
+        stream.write(save(own, metadata={"format": "pt"}))
+
+
+def describe(folder: Path, told: Mapping[str, Any]) -> None:
+    """Write `model.json`, last of all.
+
+    The digest of the weights stands in it, so that whoever depends on that file notices others.
+    """
+    digest = files.sha256(folder / models.WEIGHTS)
+    files.write_json(
+        folder / models.MODEL, {"schema": models.MODEL_SCHEMA, **told, "sha256": digest}
+    )
