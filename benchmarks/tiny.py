@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -244,22 +245,19 @@ def _rows(args: argparse.Namespace) -> Iterator[Row]:
     yield "detector", "gap", lambda c: asdict(search(mining.detector, c, mining.search))
     yield "embedder", "gap", lambda c: asdict(retrieval(mining.embedder, c, mining.describe))
 
-    def found(clip: synthetic.Clip) -> list[Prompt]:
-        names = [f"{t:05d}" for t in range(len(clip.frames))]
-        return [
-            Prompt(
-                names.index(a.frame), a.object_id, decode_rle(a.rle, *clip.labels.shape[1:]), False
-            )
-            for a in mining.anchors(clip).anchors
-        ]
-
     for suite in ("gap", "away"):
         for name, tracker in (("sam3", three), ("sam2", two)):
-            yield (
-                f"{name} re-prompting, {suite}",
-                suite,
-                lambda c, t=tracker: reprompting(t, c, found),
-            )
+            measure = partial(reprompting, tracker, find=partial(anchors_of, mining))
+            yield f"{name} re-prompting, {suite}", suite, measure
+
+
+def anchors_of(mining: Mining, clip: synthetic.Clip) -> list[Prompt]:
+    """The anchors that a recipe finds in a clip, as prompts."""
+    shape = clip.labels.shape[1:]
+    return [
+        Prompt(int(anchor.frame), anchor.object_id, decode_rle(anchor.rle, *shape), False)
+        for anchor in mining.anchors(clip).anchors
+    ]
 
 
 def demo_mining(sam3_source: str, dinov3_source: str) -> Mining:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.core.masks import Mask, iou
-from kit.data import synthetic
 from kit.core.types import Candidate, Evidence, Features, Selection, Video, VideoObject
+from kit.data import synthetic
 from kit.detectors import exemplar_tokens
 from kit.detectors.base import Exemplar, Search
 from kit.embedders import dinov3
