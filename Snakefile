@@ -26,6 +26,15 @@ include: "rules/submit.smk"
 include: "rules/report.smk"
 
 
+# Too short to wait in a cluster's queue.
+localrules:
+    all,
+    manifest,
+    anchors,
+    meta,
+    results,
+
+
 # Every file of every layer is a target: Snakemake does not rebuild a missing file while what was
 # made from it still lies there, and a failed job would leave older results to be taken for new.
 rule all:

@@ -85,8 +85,12 @@ class Config:
 
         See `plugins.identity`.
         """
-        blocks = (self._resolved(family, one, family) for one in preset.split("+"))
-        return " ".join(filter(None, (plugins.identity(family, block) for block in blocks)))
+        words = []
+        for one in preset.split("+"):
+            known_otherwise = bool(self.trained(family, one))  # as files that the workflow makes
+            block = self._resolved(family, one, family)
+            words.append(plugins.identity(family, block, not known_otherwise))
+        return " ".join(filter(None, words))
 
     def _block(self, family: str, preset: str, where: str) -> dict[str, Any]:
         presets = self.values.get(family, {})

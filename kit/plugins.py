@@ -37,21 +37,22 @@ def version(family: str, method: str) -> int:
     return number
 
 
-def identity(family: str, block: Mapping[str, Any]) -> str:
+def identity(family: str, block: Mapping[str, Any], content: bool = True) -> str:
     """What results depend on beside the settings: versions of the methods, content of the weights.
 
     Args:
         family: Of the block.
         block: A preset with its model or tracker resolved.
+        content: Whether the weights count; False where they are an input like other files.
     """
     words = []
     if "method" in block:  # an emission has none: its stage is the only method
         words.append(f"{block['method']}={version(family, block['method'])}")
     for key in ("model", "decoder"):
-        if key in block and (content := weights.identity(block[key]["source"])):
-            words.append(f"weights={content}")
+        if content and key in block and (digest := weights.identity(block[key]["source"])):
+            words.append(f"weights={digest}")
     if "tracker" in block:
-        words.append(identity("trackers", block["tracker"]))
+        words.append(identity("trackers", block["tracker"], content))
     return " ".join(words)
 
 

@@ -32,7 +32,7 @@ rule finetune:
     params:
         settings=lambda wildcards: CONFIG.training(wildcards.training),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
-        version=version("train"),
+        version=lambda wildcards: version("train", "trainings", wildcards.training),
     threads: lambda wildcards: CONFIG.trainings[wildcards.training].get("gpus", 1)
     resources:
         gpu=lambda wildcards: CONFIG.trainings[wildcards.training].get("gpus", 1),

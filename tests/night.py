@@ -86,11 +86,17 @@ class Night:
         (self.machine / "faults.json").write_text(json.dumps(faults))
 
     @property
+    def code(self) -> Path:
+        """Where `kit` lies: this project, or a copy of its own that a test can edit."""
+        own = self.folder / "code"
+        return own if own.is_dir() else ROOT
+
+    @property
     def environment(self) -> dict[str, str]:
         stands = Path(__file__).parent / "simulated"
         return {
             **{k: v for k, v in os.environ.items() if not k.startswith(("CUDA", "MOSE_KIT"))},
-            "PYTHONPATH": f"{stands}:{ROOT}",
+            "PYTHONPATH": f"{stands}:{self.code}",
             "SIMULATED_GPUS": str(self.gpus),
             "SIMULATED_FOLDER": str(self.machine),
             "TMPDIR": str(self.machine),

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
-from kit import plugins
+from kit import config, plugins
 from kit.core import files, weights
 
 
@@ -94,3 +95,17 @@ def test_a_preset_depends_on_all_that_it_uses(checkpoint: Path) -> None:
     assert plugins.identity("emissions", {"presence": "library"}) == ""
     hub = {"source": "facebook/sam3", "revision": "abc"}
     assert plugins.identity("trackers", {"method": "sam3", "model": hub}) == f"sam3={sam3}"
+
+
+def test_what_the_workflow_trains_is_an_input_and_no_parameter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are not there yet when the plan is made, and must not change it later."""
+    monkeypatch.chdir(tmp_path)
+    file = Path(config.__file__).parents[1] / "config" / "train_tiny.yaml"
+    values = yaml.safe_load(file.read_text())
+    made = config.Config(values)
+    before = made.versions("trackers", "sam2")
+    (tmp_path / "work" / "trainings" / "sam2").mkdir(parents=True)
+    (tmp_path / "work" / "trainings" / "sam2" / "model.safetensors").touch()
+    assert made.versions("trackers", "sam2") == before
