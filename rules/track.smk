@@ -64,11 +64,12 @@ rule masks:
             "propagators", TRACKS[wildcards.track].parts["propagator"]
         ),
         record=f"{WORK}/benchmarks/masks/{{track}}/{{video}}.json",
+        tracks=f"{WORK}/tracks/{{track}}/{{video}}",
         version=lambda wildcards: version(
             "masks", "propagators", TRACKS[wildcards.track].parts["propagator"]
         ),
     shell:
-        "{PYTHON:q} -m kit masks --frames {input.frames:q} --anchors {input.anchors:q} --settings {params.settings:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
+        "{PYTHON:q} -m kit masks --frames {input.frames:q} --anchors {input.anchors:q} --settings {params.settings:q} --tracks {params.tracks:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
 
 
 def propagated(wildcards):

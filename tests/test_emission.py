@@ -27,7 +27,12 @@ def result(frame: int, one: tuple[int, int], two: tuple[int, int], presence: tup
     for row, (start, stop) in enumerate((one, two)):
         logits[row, :, start:stop] = 1 + row
     return FrameResult(
-        frame, (1, 2), logits, np.array(presence, np.float32), np.array(iou, np.float32)
+        frame,
+        (1, 2),
+        logits,
+        np.array(presence, np.float32),
+        np.array(iou, np.float32),
+        logits,
     )
 
 

@@ -39,7 +39,7 @@ def evening(undisturbed: Night, tmp_path: Path) -> Iterator[Night]:
     """The same before the GPUs begin: anchors are chosen, masks are to be made."""
     folder = tmp_path / "evening"
     shutil.copytree(undisturbed.folder, folder)
-    for made in ("masks", "submission"):
+    for made in ("masks", "tracks", "submission"):
         shutil.rmtree(folder / "work" / "clips" / made)
     night = Night(folder)
     yield night

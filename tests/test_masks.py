@@ -153,7 +153,12 @@ def result(frame: int, **planes: float) -> FrameResult:
     ids = tuple(int(name[1:]) for name in planes)
     logits = np.stack([np.full(SHAPE, value, np.float32) for value in planes.values()])
     return FrameResult(
-        frame, ids, logits, np.full(len(ids), 5, np.float32), np.full(len(ids), 0.8, np.float32)
+        frame,
+        ids,
+        logits,
+        np.full(len(ids), 5, np.float32),
+        np.full(len(ids), 0.8, np.float32),
+        logits,
     )
 
 

@@ -69,6 +69,21 @@ class Parcel:
         return [copy.numpy() for copy in self._copies]
 
 
+def enlarge(low: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mask logits [N, K, h, w] at a video's size, (height, width)."""
+    if low.shape[-2:] == size:
+        return low
+    return functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
+
+
+def enlarged(low: FloatArray, size: tuple[int, int], device: str) -> FloatArray:
+    """float32 [N, h, w] at a video's size, by the same arithmetic on the same device."""
+    with torch.inference_mode():
+        planes = enlarge(torch.from_numpy(low)[:, None].to(device), size)
+        found: FloatArray = planes[:, 0].cpu().numpy()
+    return found
+
+
 class Outbox:
     """A frame's result on its way."""
 
@@ -84,14 +99,10 @@ class Outbox:
         """
         self._frame, self._ids = frame, tuple(answers)
         with torch.inference_mode():
-            masks = torch.stack([answer.logits for answer in answers.values()])
-            if masks.shape[-2:] != size:
-                masks = functional.interpolate(
-                    masks, size=size, mode="bilinear", align_corners=False
-                )
+            low = torch.stack([answer.logits for answer in answers.values()])
             presence = torch.stack([answer.presence for answer in answers.values()])
             iou = torch.cat([answer.iou for answer in answers.values()])
-            self._parcel = Parcel(masks[:, 0], presence, iou)
+            self._parcel = Parcel(enlarge(low, size)[:, 0], presence, iou, low[:, 0])
 
     def open(self) -> FrameResult:
         """The result, as soon as it has arrived."""

@@ -32,6 +32,15 @@ class Job:
         self._notes: dict[str, Any] = {}
         memory.start_peak(device)
 
+    @property
+    def device_name(self) -> str:
+        """The make of the device; another one rounds differently."""
+        if self.device != "cuda":
+            return self.device
+        import torch
+
+        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+
     def load(self, kind: str, settings: models.Settings) -> Any:
         """A model on the device; see `models.load`."""
         start = time.monotonic()
@@ -73,7 +82,8 @@ class Job:
         working = seconds - self.load_seconds
         return {
             "schema": "record/1",
-            "device": _name(self.device),
+            "device": self.device_name,
+            "slot": os.environ.get("CUDA_VISIBLE_DEVICES") or None,
             "seconds": round(seconds, 3),
             "seconds_loading": round(self.load_seconds, 3),
             "seconds_in_model": round(self.model_seconds, 3),
@@ -104,14 +114,6 @@ def on_device(what: str, frames: FrameSource, record: Path | None) -> Iterator[J
             files.write_json(record, job.record())
 
 
-def _name(device: str) -> str:
-    if device != "cuda":
-        return device
-    import torch
-
-    return f"{torch.cuda.get_device_name()} ({os.environ.get('CUDA_VISIBLE_DEVICES', '0')})"
-
-
 class _Counted(Sequence[Image]):
     """A frame source that tells how far it is read, a line now and then; each frame counts once.
 
@@ -122,7 +124,7 @@ class _Counted(Sequence[Image]):
     def __init__(self, frames: FrameSource, what: str) -> None:
         self._frames, self._what = frames, what
         self._seen: set[int] = set()
-        self._start = self._told = time.monotonic()
+        self._start = self._told = 0.0
         self.seconds = 0.0
 
     @property
@@ -134,8 +136,10 @@ class _Counted(Sequence[Image]):
         return len(self._frames)
 
     def __getitem__(self, index: int) -> Image:  # type: ignore[override]
-        self._seen.add(index)
         now = time.monotonic()
+        if not self._seen:
+            self._start = self._told = now
+        self._seen.add(index)
         if now - self._told >= EVERY_SECONDS:
             self._told = now
             done, total = len(self._seen), len(self)

@@ -141,10 +141,11 @@ def fitting(
         # The failed attempt's tensors went with its traceback.
         if emptied and count <= 1:
             raise DeviceError(f"out of memory with one of the {what} at once ({told}). {lower}")
+        step = f"again with {(count + 1) // 2 if emptied else count} {what} at once"
         if emptied:
             count = (count + 1) // 2
         else:
             offload()
-            emptied = True
+            emptied, step = True, f"{step}, other models put away"
         release(device)
-        print(f"out of memory ({told}); again with {count} {what} at once", file=sys.stderr)
+        print(f"out of memory ({told}); {step}", file=sys.stderr, flush=True)

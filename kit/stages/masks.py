@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from kit import plugins
 from kit.core import artifacts, images, masks
 from kit.core.ahead import ahead
 from kit.core.files import sha256
 from kit.core.types import Selection, Video
 from kit.stages import settings
 from kit.stages.candidates import first_mask
+from kit.stages.propagation import Propagation
 
 VERSION = 2
 
@@ -27,29 +27,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
     parser.add_argument("--anchors", type=Path, required=True, help="its anchors (.json)")
     parser.add_argument("--settings", type=settings.parsed, required=True, help="propagator, JSON")
+    parser.add_argument("--tracks", type=Path, help="folder of the objects' tracks, to be kept")
     parser.add_argument("--record", type=Path, help="what the job took (.json)")
     parser.add_argument("--output", type=Path, required=True, help="masks (.zip)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Propagate one video."""
+    """Propagate one video, or as much of it as changed since the last time."""
     video = artifacts.read_video(args.frames)
     selection = artifacts.read_anchors(args.anchors, video, {"video": video.digest})
     given = {o.id: first_mask(video, o) for o in video.objects}
     chosen = settings.block(args.settings, "tracker", "method")
-    weights = settings.block(chosen, "model", "source")
+    settings.block(chosen, "model", "source")
     prompts = prompts_of(video, given, selection)  # imports torch: checks first
-    propagator, config = plugins.configured("propagators", args.settings)
-    library, switches = plugins.configured("trackers", chosen)
+    inputs = {"video": video.digest, "anchors": sha256(args.anchors)}
 
     from kit.runtime.job import on_device
 
     with on_device(f"masks of {video.name}", images.Frames(video), args.record) as job:
-        tracker = library.build(job.load(chosen["method"], weights), switches)
-        track = Track(video, given)
-        pngs = track.paint(job.each(propagator.propagate(tracker, job.frames, prompts, config)))
-        inputs = {"video": video.digest, "anchors": sha256(args.anchors)}
-        artifacts.write_masks(args.output, pngs, track.describe, inputs)
+        shared = [VERSION, video.digest, args.settings, job.device_name]
+        propagation = Propagation(job, args.settings, prompts, args.tracks, shared)
+
+        def propagate(at_once: int) -> None:
+            track = Track(video, given)
+            pngs = track.paint(propagation.results(at_once))
+            artifacts.write_masks(args.output, pngs, track.describe, inputs)
+
+        job.fitting(propagate, len(video.objects), "objects", SMALLER)
+
+
+SMALLER = (
+    "By hand, give --tracks a folder: objects then go one after the other. Else " + settings.SMALLER
+)
 
 
 def prompts_of(video: Video, given: Mapping[int, masks.Mask], selection: Selection) -> list[Any]:

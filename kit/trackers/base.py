@@ -212,6 +212,7 @@ class FrameResult:
         logits: float32 [N, H, W] at video size; a mask is `logits > 0`.
         presence: float32 [N], object score logit; +10 on prompted frames.
         iou: float32 [N], predicted IoU of the emitted mask, 0..1; 1 on prompted frames.
+        low: float32 [N, 4h, 4w], the logits before they were enlarged.
     """
 
     frame: int
@@ -219,3 +220,4 @@ class FrameResult:
     logits: FloatArray
     presence: FloatArray
     iou: FloatArray
+    low: FloatArray

@@ -29,6 +29,13 @@ class Config:
     accepted: bool = False
 
 
+@dataclass(frozen=True)
+class Switches:
+    """As those of a tracker."""
+
+    rows: int = 1
+
+
 @dataclass
 class FrameResult:
     """As that of `kit.trackers.base`."""
@@ -38,6 +45,7 @@ class FrameResult:
     logits: Any
     presence: Any
     iou: Any
+    low: Any
 
 
 def install() -> None:
@@ -49,7 +57,7 @@ def install() -> None:
         "max_memory_allocated": lambda: 1 << 20,
         "get_device_name": lambda: "simulated",
     }
-    _module("torch", Tensor=object, cuda=_module("torch.cuda", **cuda))
+    _module("torch", __version__="simulated", Tensor=object, cuda=_module("torch.cuda", **cuda))
     kept = ModuleType("kept")
     kept.keep = lambda count, device: 0  # type: ignore[attr-defined]
     _module(
@@ -58,7 +66,8 @@ def install() -> None:
     )  # fmt: skip
     _module("kit.detectors.exemplar_tokens", MODEL="sam3_detector", Config=Config, detect=detect)
     _module("kit.embedders.dinov3", Config=Config, pool=pool, crop=crop, embed=embed)
-    _module("kit.trackers.sam3", Config=Config, build=lambda model, config: model)
+    _module("kit.trackers.sam3", Config=Switches, build=lambda model, config: model)
+    _module("kit.propagators.stream", enlarged=lambda low, size, device: low)
     _module("kit.propagators.greedy", Config=Config, propagate=propagate)
 
 
@@ -110,10 +119,9 @@ def propagate(model: Any, frames: Any, prompts: Sequence[Any], config: Config) -
         _frame(video, index, len(frames))
         shown = {p.object_id: p for p in prompts if p.frame <= index}
         loud = 1 + float(frames[index].mean()) / 255
-        yield FrameResult(
-            index, tuple(shown), np.stack([np.where(p.mask, loud, -1) for p in shown.values()]),
-            np.full(len(shown), 3.0), np.full(len(shown), 0.9),
-        )  # fmt: skip
+        logits = np.stack([np.where(p.mask, loud, -1) for p in shown.values()]).astype(np.float32)
+        sure = np.full(len(shown), 3.0, np.float32), np.full(len(shown), 0.9, np.float32)
+        yield FrameResult(index, tuple(shown), logits, *sure, logits)
     with (FOLDER / "timeline").open("a") as page:
         page.write(json.dumps(["masks", start, time.monotonic()]) + "\n")
 
