@@ -16,7 +16,7 @@ from kit.core.errors import KitError
 from kit.core.files import canonical_json
 from kit.data import layout
 from kit.runtime import client
-from kit.runtime.claim import claim
+from kit.runtime.claim import claim, recover
 
 
 def say_set_aside():
@@ -44,9 +44,13 @@ TRACKS = {recipe.track: recipe for recipe in RECIPES.values()}
 PATHS = {recipe.path: recipe for recipe in RECIPES.values()}
 SETUP = config.get("run", {})
 BATCH = SETUP.get("batch", 4)
-if workflow.is_main_process and not workflow.dryrun:
-    checked(lambda: claim(Path(".snakemake").absolute(), Path(WORK)))
+if workflow.is_main_process:
+    recover(Path(".snakemake").absolute(), Path(WORK))
 RUN = client.announce(SETUP.get("slots", 1), SETUP.get("resident", True))
+# Jobs that could only wait for a GPU of this machine would hold cores.
+if RUN and RUN.devices and workflow.resource_settings.nodes is None:
+    if "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", len(RUN.devices) * RUN.slots)
 SPLIT = layout.Split(
     Path(f"{WORK}/data" if DRAWN else DATA.get("root", "data")),
     DATA.get("images", "JPEGImages"),

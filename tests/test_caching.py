@@ -3,6 +3,7 @@
 tests/test_workflow.py holds the same for edits of the configuration, with the real models.
 """
 
+import json
 import re
 import shutil
 from collections import Counter
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 from night import ROOT, Night
+
+from kit.core.files import sha256
 
 pytestmark = pytest.mark.workflow
 VIDEOS = 2
@@ -43,6 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Night:
     night.configure(configured)
     run = night.run()
     assert run.status == 0, run.text
+    assert night.settled()
     return night
 
 
@@ -119,6 +123,26 @@ def test_what_an_edit_plans(
         for rule in ("masks", "submission", "report"):
             del jobs[rule]
     assert jobs == expected, told.text
+
+
+def test_an_anchor_edited_by_hand_propagates_its_object_alone(night: Night) -> None:
+    """The other object's track is that of the last result; the masks are those of a full run."""
+    file = night.work / "anchors" / "exemplar.colour.top" / "v0.json"
+    decision = json.loads(file.read_text())
+    assert {anchor["object"] for anchor in decision["anchors"]} == {1, 2}
+    decision["anchors"] = [a for a in decision["anchors"] if a["object"] == 1]
+    file.write_text(json.dumps(decision))
+    run = night.run()
+    assert run.status == 0, run.text
+    assert run.videos("masks") == {"v0"}
+    path = "exemplar.colour.top.sam3"
+    told = (night.work / "logs" / "masks" / path / "v0.log").read_text()
+    assert told == "objects to propagate: [2]; kept from the last time: [1]\n"
+    made = sha256(night.work / "masks" / path / "v0.zip")
+    shutil.rmtree(night.work / "tracks")
+    (night.work / "masks" / path / "v0.zip").unlink()
+    assert night.run(f"work/clips/masks/{path}/v0.zip").status == 0
+    assert sha256(night.work / "masks" / path / "v0.zip") == made
 
 
 def test_another_method_that_decides_alike_propagates_nothing(night: Night) -> None:

@@ -30,6 +30,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Night:
     night = Night.new(tmp_path_factory.mktemp("night") / "undisturbed")
     run = night.run(TARGET)
     assert run.status == 0, run.text
+    assert (
+        'Provided resources: gpu=Resource("gpu", 2)' in run.text
+    )  # as many jobs at once as there are devices
     assert night.settled()
     return night
 

@@ -1,4 +1,4 @@
-"""A folder made fit for a run: claimed, unlocked if the last run was killed, its dates in order.
+"""A folder made fit for a run: unlocked if the last run was killed, its dates in order, claimed.
 
 Snakemake's own lock is a file, which kill -9 leaves behind. Beside it lies one with a `flock`,
 which the kernel drops, and with the number of a process that has not ended in order: whoever gets
@@ -16,35 +16,44 @@ from pathlib import Path
 from kit.core.errors import ConfigError
 from kit.runtime import devices
 
+PAGE = "mose-kit.lock"
 AHEAD_SECONDS = 2.0  # beyond what file systems and hosts differ by
 
 
-def claim(snakemake: Path, work: Path) -> None:
-    """Hold a folder for the run of this process.
+def recover(snakemake: Path, work: Path) -> None:
+    """Put right what an earlier run left wrong; says so, and who is at work if somebody is.
 
     Args:
         snakemake: The `.snakemake` of the working directory.
         work: Where results go.
-
-    Raises:
-        ConfigError: One of them cannot be written.
     """
-    for folder in (snakemake, work):
-        _check_writable(folder)
-    page = snakemake / "mose-kit.lock"
-    lock = devices.locked(page)
-    if lock is None:  # Snakemake refuses to run, if that is what is wanted
-        at_work = page.read_text() or "?"
-        print(f"process {at_work} is at work in {snakemake.parent}", file=sys.stderr)
+    page = snakemake / PAGE
+    lock = devices.locked(page) if page.is_file() else None
+    if page.is_file() and lock is None:  # Snakemake refuses to run, if that is what is wanted
+        print(f"process {page.read_text()} is at work in {snakemake.parent}", file=sys.stderr)
         return
-    if page.read_text():
-        shutil.rmtree(snakemake / "locks", ignore_errors=True)
-        print("the last run was killed: its lock is removed", file=sys.stderr)
-    _tell(lock, str(os.getpid()))
-    atexit.register(_tell, lock, "")
-    count = redate(work, time.time())
+    if lock is not None:
+        if page.read_text():
+            shutil.rmtree(snakemake / "locks", ignore_errors=True)
+            print("the last run was killed: its lock is removed", file=sys.stderr)
+        _tell(lock, "")
+        os.close(lock)
+    count = redate(work, time.time()) if os.access(work, os.W_OK) else 0
     if count:
         print(f"{count} files are dated ahead of the clock: dated anew, in order", file=sys.stderr)
+
+
+def claim(snakemake: Path, work: Path) -> None:
+    """Hold a folder until this process ends.
+
+    Raises:
+        ConfigError: Nothing can be written where results go.
+    """
+    _check_writable(work)
+    lock = devices.locked(snakemake / PAGE)
+    if lock is not None:
+        _tell(lock, str(os.getpid()))
+        atexit.register(_tell, lock, "")
 
 
 def redate(folder: Path, now: float) -> int:
@@ -81,8 +90,8 @@ def _check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ConfigError(
-            f"{folder}: cannot be written ({error.strerror}). Check its permissions and its disk; "
-            "or point `work` in the config, and --directory of Snakemake, to where you may write."
+            f"{folder}: cannot be written ({error.strerror}). Check its permissions and its disk, "
+            "or point `work` in the config to where you may write."
         ) from None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from kit.core.errors import ConfigError
 
-_JOB = re.compile(r"^Job \d+: (?P<job>.+)\nReason: (?P<reason>.+(?:\n(?!\[|Job |\n).+)*)", re.M)
+_JOB = re.compile(r"^Job \d+: (?P<job>.+)\nReason: (?P<reason>.+(?:\n +\S.*)*)", re.M)
 _FILES = re.compile(r"(?<=: )\S+(?:, \S+){2,}")
 _GATED = "Input files updated by another job"
 _LAST_LINES = 5
