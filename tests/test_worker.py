@@ -258,7 +258,40 @@ def test_stop_waits_for_the_job_and_now_does_not(machine: Machine, work: Work) -
     assert "no worker is running" in machine.do("worker", "status")[1]
 
 
-def test_two_jobs_at_once_on_one_gpu(machine: Machine, work: Work) -> None:
+BY_HAND = """
+from kit.runtime import devices
+devices._gpus = lambda: 1
+with devices.lease() as device:
+    print(device)
+"""
+
+
+def test_a_job_by_hand_finds_the_gpu_empty(machine: Machine, work: Work) -> None:
+    assert machine.do(*work.command("masks"))[0] == 0
+    assert machine.workers()
+    done = subprocess.run(
+        [sys.executable, "-c", BY_HAND], env=machine.environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "cuda\n"), done.stderr
+    assert not machine.workers()
+    assert free(machine.lease("gpu-0"))
+
+
+def test_without_pidfd_every_job_does_its_own_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old kernels, macOS, some containers."""
+    monkeypatch.setenv(client.VARIABLE, "of another run")
+
+    def refused(pid: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    assert client.announce() is None
+    assert client.current() is None
+    monkeypatch.undo()
+    assert client.announce(resident=False) is None
+
+
+def test_slots_of_a_gpu() -> None:
     names = [slot.name for slot in devices.slots(["0", "MIG-1/2"], 2)]
     assert names == ["gpu-0", "gpu-MIG-1_2", "gpu-0+1", "gpu-MIG-1_2+1"]  # spread out first
     assert {slot.unit for slot in devices.slots(["0"], 2)} == {"gpu-0"}  # and fails as one

@@ -58,10 +58,10 @@ def announce(slots: int = 1, resident: bool = True) -> Run | None:
         resident: False: every job does its own work, as by hand.
 
     Returns:
-        None where there are no workers; they need Linux.
+        None where there are no workers; they need Linux 5.3.
     """
     os.environ.pop(VARIABLE, None)  # a job of another workflow may have started this one
-    if not resident or not hasattr(os, "pidfd_open"):
+    if not resident or not _can_follow():
         return None
     run = Run(os.getpid(), tuple(devices.visible_devices()), slots)
     for page in devices.folder().glob("*.blame"):
@@ -137,6 +137,14 @@ def has_ended(pid: int) -> bool:
         os.close(process)
 
 
+def dismiss(slot: Slot, lock: int) -> None:
+    """Have the worker of a leased slot end, and its models leave the device."""
+    link = connect(slot)
+    if link is not None:
+        with link:
+            _exchange(link, {"fingerprint": "none of yours"}, lock)
+
+
 def connect(slot: Slot) -> socket.socket | None:
     """A connection to the worker of a slot; None if there is none."""
     link = socket.socket(socket.AF_UNIX)
@@ -159,6 +167,15 @@ def fingerprint(environment: dict[str, str]) -> str:
     inherited = {k: v for k, v in environment.items() if k.startswith(INHERITED)}
     digest.update(json.dumps([sys.version, installed, inherited], sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def _can_follow() -> bool:
+    """Whether processes can be followed here: not on macOS, old kernels, in some containers."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def _choice(run: Run, gpu: bool, failed: Sequence[Slot]) -> list[Slot]:

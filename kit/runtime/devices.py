@@ -65,13 +65,17 @@ def lease() -> Iterator[str]:
     """Hold one device exclusively; yields "cuda" or "cpu".
 
     The leased device becomes the only visible one of this process, so it must be taken before CUDA
-    is initialised. `CUDA_VISIBLE_DEVICES` is honoured. On the CPU there is nothing to lease.
+    is initialised. `CUDA_VISIBLE_DEVICES` is honoured. On the CPU there is nothing to lease. An
+    idle worker of a workflow, if there is one on the device, makes room.
     """
     devices = visible_devices()
     if _held is not None or not devices:
         yield _held or "cpu"
         return
+    from kit.runtime import client
+
     slot, lock = acquire(slots(devices))
+    client.dismiss(slot, lock)
     assert slot.device is not None
     os.environ["CUDA_VISIBLE_DEVICES"] = slot.device
     try:
