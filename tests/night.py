@@ -33,6 +33,7 @@ CONFIG = {
     "recipes": {"first_frame": {"selector": "first", "propagator": "sam3"}},
 }  # fmt: skip
 TRACK = "first.sam3"
+PATIENCE = 240.0  # seconds, on the slowest machine; an idle worker waits longer
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Night:
         return self.end(self.start(*flags, cores=cores))
 
     def end(self, process: subprocess.Popen[str]) -> Run:
-        text, _ = process.communicate(timeout=300)
+        text, _ = process.communicate(timeout=5 * PATIENCE)
         return Run(process.returncode, text)
 
     def digests(self, pattern: str = "*/*/*.zip") -> dict[str, str]:
@@ -144,11 +145,17 @@ class Night:
                     found.append(int(entry.name))
         return found
 
-    def settled(self, seconds: float = 60) -> bool:
-        """Whether in the end no worker is left, and no lease is held."""
+    def settled(self, seconds: float = PATIENCE) -> bool:
+        """Whether in the end no worker is left, and no lease is held.
+
+        A process that ends loses its name before its locks, and a client may outlive its worker.
+        """
         end = time.monotonic() + seconds
-        while self.workers() and time.monotonic() < end:
+        while not (over := self._still()) and time.monotonic() < end:
             time.sleep(0.05)
+        return over
+
+    def _still(self) -> bool:
         return not self.workers() and all(map(free, self.leases.glob("*.lock")))
 
 
@@ -162,7 +169,7 @@ def free(path: Path) -> bool:
     return True
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(what: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Return as soon as something has happened."""
     end = time.monotonic() + seconds
     while not what():

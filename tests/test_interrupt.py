@@ -122,7 +122,7 @@ def kill(command: list[str], where: str, passing: int, number: int) -> tuple[int
         if line == "half-way\n":
             break
     process.send_signal(number)
-    told = process.communicate(timeout=60)[1]
+    told = process.communicate(timeout=600)[1]
     return process.returncode, told
 
 

@@ -6,47 +6,22 @@ a run prints, so the tests hold for what a user sees.
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from night import ROOT, Run
 
 from kit.core.files import sha256
 
 pytestmark = pytest.mark.workflow
-ROOT = Path(__file__).parents[1]
 MINED = "exemplar.dinov3.top3"
 PATH = f"{MINED}.sam3"
-
-
-@dataclass
-class Run:
-    """A finished Snakemake call."""
-
-    status: int
-    text: str
-
-    @property
-    def jobs(self) -> list[tuple[str, str]]:
-        """(rule, what its message says after the rule's name) of every job that started."""
-        return re.findall(r"^\d\d:\d\d:\d\d  > (\w+) ?(.*)$", self.text, re.MULTILINE)
-
-    @property
-    def rules(self) -> Counter[str]:
-        counts = Counter(rule for rule, _ in self.jobs)
-        del counts["all"]
-        return counts
-
-    def videos(self, rule: str) -> set[str]:
-        return {words.split()[0] for name, words in self.jobs if name == rule}
 
 
 class Project:
