@@ -212,30 +212,32 @@ def _ask(run: Run, slot: Slot, lock: int, arguments: Sequence[str]) -> tuple[int
         "folder": str(Path.cwd()),
         "arguments": list(arguments),
     }
-    for _ in range(2):  # the first worker may be of other code; then it makes room
+    for _ in range(2):  # the first worker may be of other code, or about to end: another begins
         with connect(slot) or _start(slot, environment) as link:
             reply = _exchange(link, request, lock)
         if reply:
             return reply["status"], reply["sound"]
         if reply is None:
             break
-    print(f"the worker on {slot.name} died half-way", file=sys.stderr)
+    how = "died half-way" if reply is None else "does not begin"
+    print(f"the worker on {slot.name} {how}", file=sys.stderr)
     return 1, False
 
 
 def _exchange(link: socket.socket, request: dict[str, Any], lock: int) -> dict[str, Any] | None:
     """Send a request, with what the job prints to and the lease, and wait for the reply.
 
-    Empty: the worker is of other code, and has ended. None: it died.
+    Empty: the worker has ended without having begun. None: it died.
     """
     told = b""
-    try:
+    with contextlib.suppress(ConnectionError):
         socket.send_fds(link, [json.dumps(request).encode() + b"\n"], [1, 2, lock])
         while part := link.recv(4096):
             told += part
-    except ConnectionError:
-        return None
-    return dict(json.loads(told)) if told else None
+    begun, _, reply = told.partition(b"\n")
+    if reply:
+        return dict(json.loads(reply))
+    return None if begun else {}
 
 
 def _start(slot: Slot, environment: dict[str, str]) -> socket.socket:

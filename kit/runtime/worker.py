@@ -2,9 +2,10 @@
 
 It is started by the first job that leases the slot, with a socket that listens already, and serves
 one request after the other: a line of JSON with three open files (what the job prints to, and the
-lease), answered by a line of JSON. It ends when the workflow ends that it works for, when it was
-idle for long, after any exception that is no user's mistake, and when its code or environment is
-not the client's. `kit worker status` lists workers, `kit worker stop` ends them.
+lease), answered by a line when it begins and by one of JSON when it is done. It ends when the
+workflow ends that it works for, when it was idle for long, after any exception that is no user's
+mistake, and when its code or environment is not the client's. `kit worker status` lists workers,
+`kit worker stop` ends them.
 """
 
 import argparse
@@ -129,6 +130,8 @@ class Worker:
         if request["fingerprint"] != self._fingerprint or not self._follow(request["pid"]):
             self._leave()  # before the link is closed, upon which the client starts another one
             return
+        with contextlib.suppress(ConnectionError):
+            link.sendall(b"begun\n")
         with _printing(streams), contextlib.chdir(request["folder"]), self._watched(link):
             status, sound = self._attempt(request["arguments"])
         if sound:
