@@ -91,6 +91,9 @@ def test_accepted_anchors_are_further_exemplars(
     assert lengths == [34, 34]
     assert sum(seen) == len(NAMES)
     more = mine(work, exemplars(accepted=True), *first(work))
+    assert [{c.source for c in found} for found in (plain, more)] == [
+        {"exemplar_tokens"}, {"second_round"},
+    ]  # fmt: skip
     assert lengths[2:] == [36, 34]
     assert sum(seen) == 2 * len(NAMES)  # the anchor's frame is not encoded twice
     scores = {

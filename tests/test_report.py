@@ -192,7 +192,7 @@ def test_the_page_says_everything(split: Path, tmp_path: Path) -> None:
 def test_what_was_mined_is_held_against_the_truth(own: Path, tmp_path: Path) -> None:
     """Four objects, each seen twice, once in a gap; two sources that find it on one frame each."""
     names = ["a_0", "b_1"]
-    assert "against the truth" not in report(own, tmp_path / "page.html", names)
+    assert "evidence" not in report(own, tmp_path / "page.html", names)
     for name in names:
         video = artifacts.read_video(own / f"frames/{name}.json")
         anchors = own / "anchors" / "sam3.dinov3.top3" / f"{name}.json"
@@ -205,7 +205,9 @@ def test_what_was_mined_is_held_against_the_truth(own: Path, tmp_path: Path) -> 
             {str(o.id): one for o in video.objects},
             {"video": video.digest, "anchors": sha256(anchors)},
         )  # fmt: skip
-    text = re.sub(r"\s*\n\s*", " | ", Reader(report(own, tmp_path / "page.html", names)).text)
+    page = report(own, tmp_path / "page.html", names)
+    assert 'href="#evidence"' in page
+    text = re.sub(r"\s*\n\s*", " | ", Reader(page).text)
     assert "prompted again | all | 8 | 100.0 % | 50.0 % | 4 | 100.0 %" in text
     assert "canvas | 8 | 50.0 % | 0.0 % | 4 | 0.0 %" in text
     assert "concept | 8 | 50.0 % | 50.0 % | 4 | 100.0 %" in text

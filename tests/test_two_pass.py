@@ -254,7 +254,7 @@ def follow_colour(frames: Any, prompts: Sequence[Any]) -> Iterator[FrameResult]:
             np.where((frames[index] == colours[i]).all(2), 9.0, -9.0) for i in sorted(shown)
         ], np.float32)  # fmt: skip
         sure = np.ones(len(shown), np.float32)
-        yield FrameResult(index, tuple(sorted(shown)), logits, sure, sure)
+        yield FrameResult(index, tuple(sorted(shown)), logits, sure, sure, logits)
 
 
 def claims(*shown: tuple[int, int]) -> list[verify.Claim]:

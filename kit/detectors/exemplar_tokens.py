@@ -26,9 +26,10 @@ from kit.detectors.base import Exemplar, Limits, Search, accepted, isolated, sea
 from kit.detectors.prompting import Asked, Prompt, Views
 from kit.runtime.models import VISUAL, Detector
 
-VERSION = 2
+VERSION = 3
 MODEL = "sam3_detector"
 SOURCE = "exemplar_tokens"
+SECOND_ROUND = "second_round"  # with `accepted`: a union tells what that finds beside the first
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ def detect(search: Search, config: Config) -> Iterator[Candidate]:
 @torch.inference_mode()
 def asked(search: Search, views: Views, config: Config) -> list[Asked]:
     """A prompt for each object."""
+    source = SECOND_ROUND if config.accepted else SOURCE
     return [
-        Asked(exemplar, frames, _prompt_of(search, views, exemplar, config), config, SOURCE)
+        Asked(exemplar, frames, _prompt_of(search, views, exemplar, config), config, source)
         for exemplar, frames in searched(search, config)
     ]
 

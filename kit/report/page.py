@@ -49,6 +49,7 @@ def _title(overview: Overview) -> Html:
         ("#strips", "Objects in pictures"),
         ("#objects", "All objects"),
         ("#audit", "Anchors"),
+        *([("#evidence", "Against the truth")] if overview.audits else []),
         ("#presence", "Absence and overlaps"),
     ]
     return element(
