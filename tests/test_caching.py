@@ -44,8 +44,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Night:
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_text(f"weights of the {name}")
     night.configure(configured)
-    run = night.run()
+    images = night.folder / "data" / "JPEGImages" / "v1"
+    shutil.copy(images / "00004.jpg", images / "00005.jpg")
+    run = night.run(cores=1)
     assert run.status == 0, run.text
+    for rule in ("candidates", "masks"):  # the longest video first, or it is left alone at the end
+        assert [words.split()[0] for name, words in run.jobs if name == rule] == ["v1", "v0"]
     assert night.settled()
     return night
 
