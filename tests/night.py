@@ -114,6 +114,7 @@ class Night:
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder,
             env=self.environment, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # & has it ignored
         )  # fmt: skip
 
     def run(self, *flags: str, cores: int = 2) -> Run:
