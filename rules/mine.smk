@@ -100,6 +100,7 @@ rule frames:
         f"{WORK}/logs/frames/{{video}}.log",
     benchmark:
         f"{WORK}/benchmarks/frames/{{video}}.tsv"
+    priority: length
     params:
         folder=lambda wildcards: folder_of(wildcards.video),
         extracted=f"{WORK}/extracted",
