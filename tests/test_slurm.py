@@ -45,7 +45,8 @@ def test_the_demo_through_slurm(tmp_path: Path) -> None:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
-        queue = ["squeue", "--noheader", "--states", "all", "--format", "%T %b"]
+        told = "State:20,tres-per-job:40"  # where sbatch --gpus is shown
+        queue = ["squeue", "--noheader", "--states", "all", "--Format", told]
         jobs = subprocess.run(queue, env=environment, capture_output=True, text=True).stdout
     assert (tmp_path / "work" / "demo" / "submission" / "reprompted.zip").is_file()
     states = jobs.split("\n")[:-1]
