@@ -94,6 +94,7 @@ def busy(night: Night, devices: int, seconds: float) -> None:
     (night.machine / "seconds").write_text(str(seconds))
     run = night.run("--resources", f"gpu={devices}", cores=devices)
     assert run.status == 0, run.text
+    wait_for(lambda: not night.workers())
     times = [json.loads(line) for line in (night.machine / "timeline").read_text().splitlines()]
     times = [(start, end) for what, start, end in times if what == "masks"]
     whole = max(end for _, end in times) - min(start for start, _ in times)
