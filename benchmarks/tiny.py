@@ -34,7 +34,7 @@ from kit.runtime import models
 from kit.trackers import sam2, sam3
 from kit.trackers.base import Prompt, Tracker
 
-DEMO = Path(__file__).parents[1] / "config" / "config.yaml"
+RECIPE = Path(__file__).parents[1] / "config" / "train_tiny.yaml"  # settings chosen on validation
 GROUPS, APART = 3, 10_000  # groups of videos, and how far their indices lie apart
 T_95 = 4.303  # two-sided 95 % quantile of Student's t with two degrees of freedom
 SUITES = {
@@ -125,6 +125,7 @@ def reprompting(
     tracker: Tracker,
     clips: Sequence[synthetic.Clip],
     find: Callable[[synthetic.Clip], list[Prompt]],
+    config: greedy.Config,
 ) -> dict[str, float]:
     """First frame only, re-prompted with found anchors, and restarted from each anchor alone.
 
@@ -136,7 +137,7 @@ def reprompting(
         given, found = first_prompts(clip), find(clip)
         maps = {
             "first": track(tracker, clip, given, greedy, greedy.Config()),
-            "reprompted": track(tracker, clip, [*given, *found], greedy, greedy.Config()),
+            "reprompted": track(tracker, clip, [*given, *found], greedy, config),
         }
         maps["restart"] = restarted(tracker, clip, maps["first"], found)
         for name, each in maps.items():
@@ -241,13 +242,14 @@ def _rows(args: argparse.Namespace) -> Iterator[Row]:
         yield f"{name} steady", "steady", lambda c, t=tracker: steady(t, c)
         yield f"{name} presence", "gap", lambda c, t=tracker: presence(t, c)
         yield f"{name} tree", "ambiguous", lambda c, t=tracker: tree(t, c)
-    mining = demo_mining(args.sam3, args.dinov3)
+    mining = recipe_mining(args.sam3, args.dinov3)
     yield "detector", "gap", lambda c: asdict(search(mining.detector, c, mining.search))
     yield "embedder", "gap", lambda c: asdict(retrieval(mining.embedder, c, mining.describe))
 
     for suite in ("gap", "away"):
         for name, tracker in (("sam3", three), ("sam2", two)):
-            measure = partial(reprompting, tracker, find=partial(anchors_of, mining))
+            how = {"find": partial(anchors_of, mining), "config": recipe_greedy()}
+            measure = partial(reprompting, tracker, **how)
             yield f"{name} re-prompting, {suite}", suite, measure
 
 
@@ -260,9 +262,17 @@ def anchors_of(mining: Mining, clip: synthetic.Clip) -> list[Prompt]:
     ]
 
 
-def demo_mining(sam3_source: str, dinov3_source: str) -> Mining:
-    """The recipe `reprompted` of the demo, with these models."""
-    config = load(DEMO)
+def recipe_greedy() -> greedy.Config:
+    """How the recipe `reprompted` of the tiny family propagates."""
+    values = load(RECIPE).values
+    preset = values["propagators"][values["recipes"]["reprompted"]["propagator"]]
+    config: greedy.Config = plugins.configured("propagators", preset)[1]
+    return config
+
+
+def recipe_mining(sam3_source: str, dinov3_source: str) -> Mining:
+    """What mines in the recipe `reprompted` of the tiny family, with these models."""
+    config = load(RECIPE)
     parts = config.values["recipes"]["reprompted"]
     preset = {family: config.values[f"{family}s"][parts[family]] for family in
               ("detector", "embedder", "selector")}  # fmt: skip

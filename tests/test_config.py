@@ -120,6 +120,7 @@ def test_a_stage_reads_its_own_block_resolved(demo: dict[str, Any]) -> None:
     settings = json.loads(Config(demo).settings("propagators", "sam3"))
     assert settings == {
         "method": "greedy",
+        "anchors": "past",
         "tracker": {"method": "sam3", "model": {"source": "tiny"}},
     }
 

@@ -289,7 +289,7 @@ SEARCHING = [n for n in plugins.names("detectors") if plugins.offers("detectors"
 
 @pytest.mark.parametrize("name", SEARCHING)
 def test_every_detector_names_the_kind_of_model_it_needs(name: str) -> None:
-    assert plugins.load("detectors", name).MODEL in models.tiny.BUILDERS
+    assert plugins.load("detectors", name).MODEL in models.tiny.NEW
 
 
 @pytest.mark.parametrize("name", SEARCHING)

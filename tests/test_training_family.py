@@ -63,9 +63,17 @@ def test_the_detector_is_trained_on_the_trackers_trunk(runs: Path) -> None:
     assert detector.tokenize is tiny.tokenize
 
 
+def test_a_trained_detector_goes_on_on_another_trunk(runs: Path, tmp_path: Path) -> None:
+    """Only what is in it of the tracker's training is taken over; it stays a detector to load."""
+    start = {"source": str(runs / "sam3_detector"), "trunk": str(runs / "sam3_tracker")}
+    train(tmp_path / "on", "detector", start)
+    detector = models.load("sam3_detector", {"source": str(tmp_path / "on")}, "cpu")
+    assert detector.tokenize is tiny.tokenize
+
+
 def test_the_family_is_embedded_as_three_folders(runs: Path, tmp_path: Path) -> None:
     embed.main([str(runs), "--output", str(tmp_path)])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dinov3", "sam2", "sam3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dinov3", "logs", "sam2", "sam3"]
     size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert size < 12e6
     for kind, folder in (("sam2", "sam2"), ("sam3", "sam3"), ("sam3_detector", "sam3"),

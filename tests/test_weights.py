@@ -28,7 +28,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def _dinov3_folder(folder: Path) -> Path:
     from kit.runtime import tiny
 
-    tiny.BUILDERS["dinov3"]({}).save_pretrained(folder)
+    tiny.new("dinov3").save_pretrained(folder)
     return folder
 
 

@@ -79,17 +79,18 @@ def load(kind: str, settings: Settings, device: str) -> Any:
         WeightsError: The weights cannot be had, or are laid out for something else.
     """
     source = settings["source"]
-    if source.startswith("~"):
+    if source == TINY:
+        settings = {**settings, "source": str(tiny.WEIGHTS / tiny.FOLDERS[kind])}
+    elif source.startswith("~"):
         settings = {**settings, "source": str(Path(source).expanduser())}
     key = (kind, canonical_json(settings), device, _stamp(Path(settings["source"])))
     return RECENT.get(key, lambda: _load(kind, settings, device), device)
 
 
 def _load(kind: str, settings: Settings, device: str) -> Any:
-    build = tiny.BUILDERS[kind] if settings["source"] == "tiny" else _LOADERS[kind]
     with torch.random.fork_rng(devices=[]):  # SAM's position code is a buffer drawn at random, and
         torch.manual_seed(tiny.SEED)  # without weights to replace it every process had another one
-        return _placed(build(settings), device)
+        return _placed(_LOADERS[kind](settings), device)
 
 
 def precision(device: str) -> Any:
@@ -128,8 +129,9 @@ def tokenizer_of(settings: Settings) -> str:
 
     A detector that the kit has trained tells; of others it lies beside the weights.
     """
-    told = Path(settings["source"]) / MODEL
-    return str(_told(told)["tokenizer"]) if told.is_file() else str(settings["source"])
+    source = str(settings["source"])
+    told = Path(source) / MODEL
+    return str(_told(told)["tokenizer"]) if told.is_file() else source
 
 
 def _sam3_tracker(settings: Settings) -> Any:
@@ -165,6 +167,8 @@ def sam2_architecture(settings: Settings) -> str:
     from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
 
     source = settings["source"]
+    if source == TINY:
+        return TINY
     if (config := settings.get("config")) is not None:
         return str(config)
     if source in HF_MODEL_ID_TO_FILENAMES:

@@ -6,7 +6,7 @@ classes hard-code (transformers 5.23: tracker memory of 64 channels, hidden size
 of it; the windows of SAM 3's ViT tile the pretraining grid).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -16,6 +16,7 @@ from torch import nn
 
 SEED = 20261120
 WEIGHTS = Path(__file__).parents[1] / "weights"
+FOLDERS = {"sam2": "sam2", "sam3": "sam3", "sam3_detector": "sam3", "dinov3": "dinov3"}
 
 SAM2_SIZE = 160
 SAM2_YAML = "configs/sam2.1/sam2.1_hiera_t.yaml"
@@ -65,8 +66,6 @@ SEEKER_WIDTH = 64
 _HEADS = {
     "hidden_size": SEEKER_WIDTH, "intermediate_size": 128, "num_attention_heads": 4, "dropout": 0.0
 }  # fmt: skip
-WORDS = ("<|startoftext|>", "<|endoftext|>", "visual")
-
 DINOV3_SIZE = 64  # side of the crops that the tiny DINOv3 is trained on
 
 
@@ -172,32 +171,3 @@ def tokenize(phrase: str) -> list[int]:
     words = phrase.lower().split()
     ids = [5 if word == "visual" else 6 + crc32(word.encode()) % 56 for word in words]
     return [62, *ids, 63]
-
-
-def _randomised(model: nn.Module) -> nn.Module:
-    """Fill every parameter from a seeded normal: default initialisation leaves many at zero.
-
-    The head of the presence score leans to "present", else every mask would be empty.
-    """
-    generator = torch.Generator().manual_seed(SEED)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            noise = torch.randn(weight.shape, generator=generator)
-            if weight.dim() > 1:
-                weight.copy_(noise * (1.2 / weight[0].numel() ** 0.5))
-            elif name.endswith("weight"):
-                weight.copy_(1 + 0.1 * noise)
-            else:
-                weight.copy_(0.1 * noise)
-        for name, weight in model.named_parameters():
-            if "pred_obj_score_head" in name and weight.dim() == 1 and weight.numel() == 1:
-                weight.fill_(3.0)
-    return model
-
-
-BUILDERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "sam3_detector": lambda _: (_randomised(_new_sam3_detector()), tokenize),
-    "sam3": lambda _: _randomised(_new_sam3_tracker()),
-    "sam2": lambda _: _randomised(_new_sam2()),
-    "dinov3": lambda _: _randomised(_new_dinov3()),
-}

@@ -4,6 +4,7 @@
 
 Takes the runs `sam2`, `sam3_tracker`, `sam3_detector` and `dinov3` of `config/train_tiny.yaml`.
 SAM 3's two halves become one checkpoint in the public layout, which holds their common trunk once.
+The logs of all runs go with them.
 """
 
 import argparse
@@ -13,10 +14,11 @@ from typing import Any
 
 import torch
 
+from kit.core import files
 from kit.core.errors import ConfigError
 from kit.runtime import models, tiny
 from kit.runtime.models import Detector
-from kit.training import starting
+from kit.training import loop, starting
 
 TRUNK, NECK = "vision_encoder.backbone.", "vision_encoder.neck."
 
@@ -38,6 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
         args.output / "sam3",
     )
     half(trained("dinov3", "dinov3"), args.output / "dinov3")
+    for log in sorted(args.trainings.glob(f"*/{loop.LOG}")):
+        copied = args.output / "logs" / f"{log.parent.name}.csv"
+        files.write_text(copied, log.read_text())
     size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
     print(f"{args.output}: {size / 1e6:.1f} MB")
 
