@@ -85,6 +85,19 @@ def scored(clip: synthetic.Clip, maps: LabelMaps) -> dict[int, ObjectResult]:
     return dict(zip(ids, mosev2.evaluate_video(truth, told, ids), strict=True))
 
 
+def scored_with(
+    tracker: Tracker,
+    clips: Iterable[synthetic.Clip],
+    find: Callable[[synthetic.Clip], list[Prompt]],
+) -> list[ObjectResult]:
+    """The measures of all objects, tracked from their first masks and from what `find` adds."""
+    results: list[ObjectResult] = []
+    for clip in clips:
+        prompts = [*first_prompts(clip), *find(clip)]
+        results += scored(clip, track(tracker, clip, prompts, greedy, greedy.Config())).values()
+    return results
+
+
 def mean_of(results: Iterable[ObjectResult], *keys: str) -> float:
     """Mean of measures over the objects for which they are defined."""
     found = [[result.measures[key] for key in keys] for result in results]
@@ -251,6 +264,27 @@ def _rows(args: argparse.Namespace) -> Iterator[Row]:
             how = {"find": partial(anchors_of, mining), "config": recipe_greedy()}
             measure = partial(reprompting, tracker, **how)
             yield f"{name} re-prompting, {suite}", suite, measure
+    measure = partial(reprompting, three, find=true_anchors, config=greedy.Config())
+    yield "sam3 with true anchors", "away", measure
+
+
+def true_anchors(clip: synthetic.Clip) -> list[Prompt]:
+    """What perfect retrieval would give: of each object one true mask, soon after it came back.
+
+    On the third frame, or the last before that, of those that show half of its first area or more
+    after it was gone.
+    """
+    anchors = []
+    for prompt in first_prompts(clip):
+        areas = (clip.labels == prompt.object_id).sum((1, 2))
+        gone = np.flatnonzero(areas == 0)
+        back = np.flatnonzero(areas >= 0.5 * areas[0])
+        back = back[back > gone[0]] if len(gone) else gone
+        if len(back):
+            frame = int(back[min(2, len(back) - 1)])
+            mask = clip.labels[frame] == prompt.object_id
+            anchors.append(Prompt(frame, prompt.object_id, mask, False))
+    return anchors
 
 
 def anchors_of(mining: Mining, clip: synthetic.Clip) -> list[Prompt]:
