@@ -1,11 +1,9 @@
 """The detector's training: what is sought, what is punished, and that it learns."""
 
-import itertools
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
+from reels import Reel, generators
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from kit.core.errors import DataError
@@ -23,20 +21,6 @@ from kit.training.seeker import Found, Seeker
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 CPU = torch.device("cpu")
-
-
-class Reel:
-    """A source that gives the same footage again and again, in turn."""
-
-    def __init__(self, *footage: Footage) -> None:
-        self._next: Iterator[Footage] = itertools.cycle(footage)
-
-    def take(self, rng: np.random.Generator, length: int, max_gap: int) -> Footage:
-        return next(self._next)
-
-
-def generators(*seeds: int) -> list[np.random.Generator]:
-    return [np.random.default_rng(seed) for seed in seeds]
 
 
 def untrained() -> models.Detector:
@@ -255,7 +239,7 @@ def test_it_overfits_two_clips() -> None:
     settings = exemplars.Config(frames=2, reverse=0.0, prompts=4)
     rates = optimiser.Config(lr=1e-3, vision_lr=1e-3, layer_decay=1.0, weight_decay=0.0, beta2=0.98)
     adam = optimiser.optimiser(model, rates)
-    for step in range(90):
+    for step in range(130):
         phase = detector.Config(settings, masks=step >= 20, weights=Weights(silence=0.5))
         outcome = detection.loss(phase, detection.batch(phase, generators(0, 1)))
         adam.zero_grad()

@@ -1,13 +1,12 @@
 """The embedder's training: its loss, crops of masks as detectors draw them, and that it learns."""
 
-import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from reels import Reel, generators
 
 from kit.core.errors import DataError
 from kit.core.masks import iou
@@ -19,20 +18,6 @@ from kit.training.clips import Drawn, Footage
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 CROP = dinov3.Config(size=tiny.DINOV3_SIZE)
-
-
-class Reel:
-    """A source that gives the same footage again and again, in turn."""
-
-    def __init__(self, *footage: Footage) -> None:
-        self._next: Iterator[Footage] = itertools.cycle(footage)
-
-    def take(self, rng: np.random.Generator, length: int, max_gap: int) -> Footage:
-        return next(self._next)
-
-
-def generators(*seeds: int) -> list[np.random.Generator]:
-    return [np.random.default_rng(seed) for seed in seeds]
 
 
 def batch_of(clip: list[int], identity: list[int]) -> embedder.Batch:

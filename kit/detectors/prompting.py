@@ -157,12 +157,12 @@ def scores_of(out: Any) -> torch.Tensor:
 
 
 def rows_of(vision: Any, rows: Sequence[int]) -> Any:
-    """The features of some frames of a batch."""
+    """The features of some frames of a batch, in any order, one several times if asked for."""
     from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
-    if len(rows) == len(vision.fpn_hidden_states[0]):
-        return vision
     picked = list(rows)
+    if picked == list(range(len(vision.fpn_hidden_states[0]))):
+        return vision
     return Sam3VisionEncoderOutput(
         last_hidden_state=vision.last_hidden_state[picked],
         fpn_hidden_states=tuple(level[picked] for level in vision.fpn_hidden_states),
