@@ -7,15 +7,16 @@ of it; the windows of SAM 3's ViT tile the pretraining grid).
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import torch
 from torch import nn
 
+from kit.core import weights
+
 SEED = 20261120
-WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS = weights.TINY
 FOLDERS = {"sam2": "sam2", "sam3": "sam3", "sam3_detector": "sam3", "dinov3": "dinov3"}
 
 SAM2_SIZE = 160
