@@ -138,6 +138,21 @@ def first_files(recipe, videos=VIDEOS):
     return [file for v in videos for file in first_pass(recipe, v).values()]
 
 
+def decided(recipe, videos):
+    """The decisions that masks of a recipe rest on: of some videos, its own and its first pass's.
+
+    Whatever is made from those masks names them as inputs beside what it reads. When a checkpoint
+    ends, Snakemake looks anew only at jobs that name its files: others would keep a mark that the
+    masks before them have lost, and run in vain.
+    """
+    first = [] if recipe.after is None else decided(recipe.after, videos)
+    checkpoints.anchors.get(mining=recipe.mining)
+    return [
+        *first,
+        *expand(f"{WORK}/anchors/{recipe.mining}/{{video}}.json", video=videos),
+    ]
+
+
 def gated(recipe, pattern, **more):
     """Files made from anchors, named only once all decisions of that mining are there.
 

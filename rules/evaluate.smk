@@ -36,6 +36,7 @@ rule scores:
     input:
         frames=rules.frames.output,
         masks=masks_of,
+        decided=lambda wildcards: decided(PATHS[wildcards.path], [wildcards.video]),
     output:
         SCORES,
     log:

@@ -86,6 +86,9 @@ rule emission:
     input:
         frames=rules.frames.output,
         masks=propagated,
+        decided=lambda wildcards: decided(
+            EMISSIONS[wildcards.emitted], [wildcards.video]
+        ),
     output:
         EMITTED,
     log:
@@ -162,6 +165,7 @@ rule rivals:
     input:
         frames=rules.frames.output,
         masks=lambda wildcards: both_of(CONTESTS[wildcards.rivals], wildcards.video),
+        decided=lambda wildcards: decided(CONTESTS[wildcards.rivals], [wildcards.video]),
         models=lambda wildcards: models_of(
             "propagators", CONTESTS[wildcards.rivals].judges["fallback"]
         ),
@@ -197,6 +201,7 @@ rule fallback:
         frames=rules.frames.output,
         masks=lambda wildcards: both_of(SETTLED[wildcards.path], wildcards.video),
         cycles=compared_in,
+        decided=lambda wildcards: decided(SETTLED[wildcards.path], [wildcards.video]),
     output:
         MASKS,
     log:
