@@ -225,6 +225,22 @@ def test_too_small_for_one_object(
     assert [p for p in sorted(work.folder.rglob("*")) if p.name != "t"] == before
 
 
+def test_too_many_masks_to_track_back_at_once(
+    work: Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choose(work, o1=NAMES[2], o2=NAMES[3])
+    output = work.folder / "cycles.json"
+    verify = command(work, "greedy", "sam2")
+    verify[0], verify[verify.index("--output") + 1] = "verify", str(output)
+    assert main(verify) == 0
+    whole = output.read_bytes()
+    monkeypatch.setattr(greedy, "propagate", small(greedy.propagate, 1))
+    assert main(verify) == 0
+    assert output.read_bytes() == whole
+    told = capsys.readouterr().err
+    assert [line.split("; ")[1].split()[2] for line in shortages(told)] == ["2", "1"]
+
+
 @pytest.mark.parametrize("stage", ["candidates", "features"])
 def test_too_many_frames_at_once(
     stage: str, work: Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -153,13 +153,17 @@ def _arrivals(
     from kit.runtime.job import on_device
 
     with on_device(f"verify {video.name}", images.Frames(video), args.record) as job:
-        tracker = library.build(job.load(chosen["method"], weights), switches)
-        return track_back(
-            lambda source, prompts: job.each(
-                propagator.propagate(tracker, source, prompts, config)
-            ),
-            video, job.frames, claims, given,
-        )  # fmt: skip
+
+        def propagate(frames: FrameSource, prompts: Sequence[Any]) -> Iterator[Any]:
+            tracker = library.build(job.load(chosen["method"], weights), switches)
+            return job.each(propagator.propagate(tracker, frames, prompts, config))
+
+        def arrive(at_once: int) -> list[float]:
+            parts = [claims[i : i + at_once] for i in range(0, len(claims), at_once)]
+            back = [track_back(propagate, video, job.frames, part, given) for part in parts]
+            return [arrival for part in back for arrival in part]
+
+        return job.fitting(arrive, len(claims), "masks", settings.SMALLER)
 
 
 def _key(claim: Claim) -> tuple[int, str, str]:
