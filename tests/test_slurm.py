@@ -52,4 +52,5 @@ def test_the_demo_through_slurm(tmp_path: Path) -> None:
     states = jobs.split("\n")[:-1]
     assert all(state.startswith("COMPLETED") for state in states), jobs
     asked_for_a_gpu = [state for state in states if "gpu" in state]
-    assert len(asked_for_a_gpu) == 6, jobs  # candidates, features and masks of two videos
+    # of two videos: candidates, features, and the masks of two recipes, each behind its own gate
+    assert len(asked_for_a_gpu) == 8, jobs
