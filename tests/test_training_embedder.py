@@ -18,6 +18,8 @@ from kit.training.clips import Drawn, Footage
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 CROP = dinov3.Config(size=tiny.DINOV3_SIZE)
+# Crops as they are: nothing is left to chance.
+PLAIN = embedder.Config(crop=CROP, turned=0.0, damage=0.0, light=0.0, tint=0.0, grey=0.0)
 
 
 def batch_of(clip: list[int], identity: list[int]) -> embedder.Batch:
@@ -73,7 +75,7 @@ def test_crops_are_those_of_the_stage() -> None:
     """Without chance, a training crop is what the embedder cuts at inference."""
     clip = synthetic.draw(synthetic.seed_of("train", 1), synthetic.Config(), [0, 5])
     source = Reel(Footage(clip.frames, clip.instances, clip.categories))
-    phase = embedder.Config(frames=2, crop=CROP, turned=0.0, damage=0.0)
+    phase = replace(PLAIN, frames=2)
     seen = embedder.sample(source, phase, np.random.default_rng(0))
     first = next(crop for identity, crop in seen if identity == 1)
     expected = dinov3.crop(clip.frames[0], clip.instances[0] == 1, CROP)
@@ -86,6 +88,26 @@ def test_crops_are_those_of_the_stage() -> None:
         again = embedder.sample(source, turned, np.random.default_rng(seed))
         found.add(views.index(next(c for i, c in again if i == 1).pixels.tobytes()))
     assert found == set(range(8))
+
+
+def test_the_light_of_a_crop_is_left_to_chance() -> None:
+    """Brightness for all channels, a tint for each, within their bounds; now and then no colour."""
+    pixels = np.full((4, 4, 3), 100, np.uint8)
+    crop = crops.Crop(pixels, np.ones((4, 4), np.float32))
+
+    def relit(**config: float) -> np.ndarray:
+        chosen = replace(PLAIN, **config)
+        rng = np.random.default_rng(0)
+        return np.stack([embedder.relit(crop, chosen, rng).pixels[0, 0] for _ in range(200)])
+
+    assert (relit() == 100).all()
+    light, tint = relit(light=0.4), relit(tint=0.12)
+    assert (light == light[:, :1]).all()
+    assert 60 <= light.min() < 65 < 135 < light.max() <= 140
+    assert 88 <= tint.min() < 90 < 110 < tint.max() <= 112
+    assert (tint != tint[:, :1]).any(1).mean() > 0.8
+    grey = relit(tint=0.12, grey=0.5)
+    assert 0.4 < (grey == grey[:, :1]).all(1).mean() < 0.6
 
 
 def test_one_object_cannot_be_told_from_another() -> None:
@@ -140,12 +162,11 @@ def test_it_overfits_two_clips() -> None:
     source = Reel(*(Footage(c.frames, c.instances) for c in clips))
     embedding = embedder.build({"model": {"source": "scratch"}}, source, loop.Config(), "cpu")
     embedding.model.train()
-    phase = embedder.Config(crop=CROP, turned=0.0, damage=0.0)
     rates = optimiser.Config(lr=1e-3, vision=(), weight_decay=0.0, beta2=0.98)
     adam = optimiser.optimiser(embedding.model, rates)
     shown = []
     for _ in range(60):
-        outcome = embedding.loss(phase, embedding.batch(phase, generators(0, 1)))
+        outcome = embedding.loss(PLAIN, embedding.batch(PLAIN, generators(0, 1)))
         adam.zero_grad()
         (outcome.loss / outcome.count).backward()
         adam.step()

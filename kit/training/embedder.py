@@ -36,6 +36,10 @@ class Config:
     crop: dinov3.Config = field(default_factory=dinov3.Config)  # as the preset that is to be used
     turned: float = 0.3  # probability that a crop is shown as one of its pool's flips and turns
     damage: float = 0.15  # share of its size by which a mask may be off in place and in scale
+    # What two objects of one video can be told by for a while, but not for long, is their light.
+    light: float = 0.4  # share by which a crop may be brighter or darker
+    tint: float = 0.12  # share by which each of its channels may be
+    grey: float = 0.2  # probability that it loses its colours
     temperature: float = 0.07
 
 
@@ -126,10 +130,22 @@ def sample(source: Source, config: Config, rng: np.random.Generator) -> list[tup
 def _crop(image: Image, mask: Mask, config: Config, rng: np.random.Generator) -> Crop:
     """A crop as `kit.embedders` cuts it, of a mask as a detector may draw it."""
     crop = dinov3.crop(image, damaged(mask, config.damage, rng), config.crop)
-    if rng.random() >= config.turned:
-        return crop
-    turned = list(crops.views(crop, config.crop.flips, config.crop.rotations))
-    return turned[int(rng.integers(len(turned)))]
+    if rng.random() < config.turned:
+        turned = list(crops.views(crop, config.crop.flips, config.crop.rotations))
+        crop = turned[int(rng.integers(len(turned)))]
+    return relit(crop, config, rng)
+
+
+def relit(crop: Crop, config: Config, rng: np.random.Generator) -> Crop:
+    """A crop in another light; SimCLR (arXiv 2002.05709, section 3.1) finds this to be crucial."""
+    if config.light or config.tint:
+        gain = 1 + rng.uniform(-config.light, config.light)
+        gains = gain * (1 + rng.uniform(-config.tint, config.tint, 3))
+        pixels = (crop.pixels * gains).round().clip(0, 255).astype(np.uint8)
+        crop = replace(crop, pixels=pixels)
+    if config.grey and rng.random() < config.grey:
+        crop = crops.greyed(crop)
+    return crop
 
 
 def damaged(mask: Mask, share: float, rng: np.random.Generator) -> Mask:
