@@ -25,13 +25,14 @@ def main() -> None:
     """Draw the strip."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("work/demo"))
-    parser.add_argument("--video", default="drawn_002")
-    parser.add_argument("--object", type=int, default=1)
+    parser.add_argument("--video", default="drawn_001")
+    parser.add_argument("--object", type=int, default=2)
     parser.add_argument("--frames", type=int, default=7, help="pictures in a row (%(default)s)")
     parser.add_argument("--rows", nargs="+", metavar="TITLE=PATH", help="folders of `masks/`",
                         default=["first frame only=first.sam3",
                                  "re-prompted, top 3=exemplar.dinov3.top3.sam3",
-                                 "re-prompted, margin=exemplar.dinov3.margin.sam3"])  # fmt: skip
+                                 "re-prompted, two passes="
+                                 "exemplar.dinov3.checked.sam3_ways@first.sam3"])  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("benchmarks/demo.png"))
     args = parser.parse_args()
     video = artifacts.read_video(args.work / f"frames/{args.video}.json")
@@ -48,15 +49,16 @@ def main() -> None:
 def _row(work: Path, video: Video, title: str, path: str, chosen: list[str], ident: int) -> Pixels:
     """One recipe: a title and its pictures, those of anchors with a bold frame."""
     masks = dict(artifacts.read_pngs(work / f"masks/{path}/{video.name}.zip"))
-    mining = path.rsplit(".", 1)[0]
+    chain, at, first = path.partition("@")
+    mining = chain.rsplit(".", 1)[0] + at + first
     found = artifacts.anchors_inputs(work / f"anchors/{mining}/{video.name}.json")
     anchors = artifacts.read_anchors(work / f"anchors/{mining}/{video.name}.json", video, found)
-    at = {a.frame for a in anchors.anchors if a.object_id == ident}
+    shown = {a.frame for a in anchors.anchors if a.object_id == ident}
     pictures: list[Pixels] = []
     for frame in chosen:
         labels = np.asarray(Image.open(io.BytesIO(masks[frame])))
         picture = _outlined(images.read_image(video.image(frame)), labels == ident, ident)
-        if frame in at:
+        if frame in shown:
             cv2.rectangle(picture, (0, 0), (video.width - 1, video.height - 1), (255, 255, 255), 6)
         pictures += [picture, np.full((video.height, GAP, 3), 255, np.uint8)]
     strip = np.concatenate(pictures[:-1], axis=1)

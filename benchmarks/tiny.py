@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tiny_baselines import colour_histogram, copy, optical_flow
-from tiny_retrieval import Mining, retrieval, search
+from tiny_retrieval import Mining, retrieval, search, video_of
 
 from kit import plugins
 from kit.config import load
 from kit.core.masks import decode_rle, encode_png, resolve_overlaps
+from kit.core.types import FirstPass, State
 from kit.data import synthetic
 from kit.metrics import mosev2
 from kit.metrics.objects import ObjectResult
@@ -78,24 +79,25 @@ def track(
     return maps
 
 
+def first_pass(tracker: Tracker, clip: synthetic.Clip) -> tuple[LabelMaps, FirstPass]:
+    """Label maps of a clip tracked from its first masks alone, and the same to go on from."""
+    video, maps = video_of(clip, "drawn"), np.zeros_like(clip.labels)
+    states: dict[int, dict[str, State]] = {o.id: {} for o in video.objects}
+    prompts = first_prompts(clip)
+    for result in greedy.propagate(tracker, list(clip.frames), prompts, greedy.Config()):
+        maps[result.frame] = resolve_overlaps(result.logits, result.object_ids)
+        for i, presence, quality in zip(
+            result.object_ids, result.presence, result.iou, strict=True
+        ):
+            states[i][video.frames[result.frame]] = State(float(presence), float(quality))
+    return maps, FirstPass((), states, dict(zip(video.frames, maps, strict=True)))
+
+
 def scored(clip: synthetic.Clip, maps: LabelMaps) -> dict[int, ObjectResult]:
     """The official measures of the objects that frame 0 shows."""
     ids = [prompt.object_id for prompt in first_prompts(clip)]
     truth, told = ([encode_png(m) for m in each] for each in (clip.labels, maps))
     return dict(zip(ids, mosev2.evaluate_video(truth, told, ids), strict=True))
-
-
-def scored_with(
-    tracker: Tracker,
-    clips: Iterable[synthetic.Clip],
-    find: Callable[[synthetic.Clip], list[Prompt]],
-) -> list[ObjectResult]:
-    """The measures of all objects, tracked from their first masks and from what `find` adds."""
-    results: list[ObjectResult] = []
-    for clip in clips:
-        prompts = [*first_prompts(clip), *find(clip)]
-        results += scored(clip, track(tracker, clip, prompts, greedy, greedy.Config())).values()
-    return results
 
 
 def mean_of(results: Iterable[ObjectResult], *keys: str) -> float:
@@ -134,11 +136,11 @@ def presence(tracker: Tracker, clips: Sequence[synthetic.Clip]) -> dict[str, flo
     return {"absent told right": float(np.mean(absent)), "present": float(np.mean(visible))}
 
 
+Find = Callable[[synthetic.Clip, FirstPass], list[Prompt]]  # anchors, after a first pass
+
+
 def reprompting(
-    tracker: Tracker,
-    clips: Sequence[synthetic.Clip],
-    find: Callable[[synthetic.Clip], list[Prompt]],
-    config: greedy.Config,
+    tracker: Tracker, clips: Sequence[synthetic.Clip], find: Find, config: greedy.Config
 ) -> dict[str, float]:
     """First frame only, re-prompted with found anchors, and restarted from each anchor alone.
 
@@ -147,9 +149,11 @@ def reprompting(
     """
     rows: dict[str, list[ObjectResult]] = {"first": [], "reprompted": [], "restart": []}
     for clip in clips:
-        given, found = first_prompts(clip), find(clip)
+        given = first_prompts(clip)
+        maps, first = first_pass(tracker, clip)
+        found = find(clip, first)
         maps = {
-            "first": track(tracker, clip, given, greedy, greedy.Config()),
+            "first": maps,
             "reprompted": track(tracker, clip, [*given, *found], greedy, config),
         }
         maps["restart"] = restarted(tracker, clip, maps["first"], found)
@@ -261,14 +265,14 @@ def _rows(args: argparse.Namespace) -> Iterator[Row]:
 
     for suite in ("gap", "away"):
         for name, tracker in (("sam3", three), ("sam2", two)):
-            how = {"find": partial(anchors_of, mining), "config": recipe_greedy()}
+            how = {"find": partial(anchors_of, mining, tracker), "config": recipe_greedy()}
             measure = partial(reprompting, tracker, **how)
             yield f"{name} re-prompting, {suite}", suite, measure
     measure = partial(reprompting, three, find=true_anchors, config=greedy.Config())
     yield "sam3 with true anchors", "away", measure
 
 
-def true_anchors(clip: synthetic.Clip) -> list[Prompt]:
+def true_anchors(clip: synthetic.Clip, first: FirstPass) -> list[Prompt]:
     """What perfect retrieval would give: of each object one true mask, soon after it came back.
 
     On the third frame, or the last before that, of those that show half of its first area or more
@@ -287,12 +291,14 @@ def true_anchors(clip: synthetic.Clip) -> list[Prompt]:
     return anchors
 
 
-def anchors_of(mining: Mining, clip: synthetic.Clip) -> list[Prompt]:
+def anchors_of(
+    mining: Mining, tracker: Tracker, clip: synthetic.Clip, first: FirstPass
+) -> list[Prompt]:
     """The anchors that a recipe finds in a clip, as prompts."""
     shape = clip.labels.shape[1:]
     return [
         Prompt(int(anchor.frame), anchor.object_id, decode_rle(anchor.rle, *shape), False)
-        for anchor in mining.anchors(clip).anchors
+        for anchor in mining.anchors(tracker, clip, first).anchors
     ]
 
 
@@ -308,18 +314,19 @@ def recipe_mining(sam3_source: str, dinov3_source: str) -> Mining:
     """What mines in the recipe `reprompted` of the tiny family, with these models."""
     config = load(RECIPE)
     parts = config.values["recipes"]["reprompted"]
-    preset = {family: config.values[f"{family}s"][parts[family]] for family in
-              ("detector", "embedder", "selector")}  # fmt: skip
-    _, seeking = plugins.configured("detectors", preset["detector"])
-    _, describing = plugins.configured("embedders", preset["embedder"])
-    selector, settings = plugins.configured("selectors", preset["selector"])
+    checked = config.values["selectors"][parts["selector"]]
+
+    def configured(family: str, name: str) -> Any:
+        return plugins.configured(family, json.loads(config.settings(family, name)))[1]
+
     return Mining(
         models.load("sam3_detector", {"source": sam3_source}, "cpu"),
         models.load("dinov3", {"source": dinov3_source}, "cpu"),
-        seeking,
-        describing,
-        selector,
-        settings,
+        configured("detectors", parts["detector"]),
+        configured("embedders", parts["embedder"]),
+        configured("selectors", checked["of"]),
+        configured("selectors", parts["selector"]),
+        configured("propagators", checked["propagator"]),
     )
 
 

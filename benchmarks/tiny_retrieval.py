@@ -5,23 +5,35 @@ mean and interval over three groups of the test split. Nothing is tuned on that 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.core.masks import Mask, iou
-from kit.core.types import Candidate, Evidence, Features, Selection, Video, VideoObject
+from kit.core.masks import Mask, decode_rle, iou
+from kit.core.types import (
+    Candidate,
+    Cycle,
+    Evidence,
+    Features,
+    FirstPass,
+    Selection,
+    Video,
+    VideoObject,
+)
 from kit.data import synthetic
 from kit.detectors import exemplar_tokens
 from kit.detectors.base import Exemplar, Search
 from kit.embedders import dinov3
+from kit.propagators import greedy
 from kit.runtime.models import Detector
+from kit.selectors import gaps, verified
+from kit.stages import verify
 from kit.stages.features import Describe
+from kit.trackers.base import Tracker
 
 FOUND = 0.5  # IoU from which on a candidate is what was sought
 VISIBLE = 0.0005  # share of a frame from which on an object counts as shown, as in training
@@ -124,32 +136,51 @@ def _searched(
 
 @dataclass(frozen=True)
 class Mining:
-    """What finds anchors: the presets of a recipe, with their models.
+    """What finds anchors after a first pass: the presets of a recipe, with their models.
 
     Attributes:
         detector, embedder: Models.
         search, describe: Settings of `exemplar_tokens` and `dinov3`.
-        selector, settings: Method and its settings.
+        proposing: Settings of `gaps`, which proposes anchors.
+        checking: Of `verified`, which keeps some of them.
+        back: Of `greedy`, which tracks them back.
     """
 
     detector: Detector
     embedder: Any
     search: exemplar_tokens.Config
     describe: dinov3.Config
-    selector: ModuleType
-    settings: Any
+    proposing: gaps.Config
+    checking: verified.Config
+    back: greedy.Config
 
-    def anchors(self, clip: synthetic.Clip) -> Selection:
+    def anchors(self, tracker: Tracker, clip: synthetic.Clip, first: FirstPass) -> Selection:
         """The anchors of a drawn video, as the stages would choose them."""
         video, frames = video_of(clip, "drawn"), list(clip.frames)
         candidates = candidates_of(self.detector, clip, self.search)
         one = Describe(dinov3, self.embedder, self.describe, 32)
         known = {i: [(0, clip.labels[0] == i)] for i in targets_of(clip)}
         features = Features(one.candidates(video, frames, candidates), one.pools(frames, known))
-        chosen: Selection = self.selector.select(
-            video, Evidence(candidates, features), self.settings
-        )
-        return chosen
+        evidence = Evidence(candidates, features, first)
+        proposals = gaps.select(video, evidence, self.proposing)
+        cycles = self._cycles(tracker, clip, video, proposals)
+        judged = replace(evidence, proposals=proposals, cycles=cycles)
+        return verified.select(video, judged, self.checking)
+
+    def _cycles(
+        self, tracker: Tracker, clip: synthetic.Clip, video: Video, proposals: Selection
+    ) -> list[Cycle]:
+        claims = [
+            verify.Claim(a.object_id, a.frame, "anchor", decode_rle(a.rle, *video.shape))
+            for a in proposals.anchors
+        ]
+        given = {i: clip.labels[0] == i for i in targets_of(clip)}
+        found = verify.track_back(
+            lambda frames, prompts: greedy.propagate(tracker, frames, prompts, self.back),
+            video, list(clip.frames), claims, given,
+        )  # fmt: skip
+        pairs = zip(claims, found, strict=True)
+        return [Cycle(c.object_id, c.frame, c.who, arrival) for c, arrival in pairs]
 
 
 def _counted(

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slurm
 def small(values: dict[str, Any]) -> None:
     values["data"]["draw"] = {"videos": 2, "frames": 8}
     values["selectors"]["top3"].update(top_k=2, min_gap=2)
-    del values["recipes"]["first_frame"]
+    del values["recipes"]["two_pass"]
 
 
 def test_the_demo_through_slurm(tmp_path: Path) -> None:

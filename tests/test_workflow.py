@@ -70,7 +70,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def small(values: dict[str, Any]) -> None:
         values["data"]["draw"] = {"videos": 3, "frames": 10}
         values["selectors"]["top3"].update(top_k=1, min_gap=3, min_score=0.952)
-        del values["recipes"]["reprompted_margin"]
+        del values["recipes"]["two_pass"]
 
     project.configure(small)
     run = project.run()
