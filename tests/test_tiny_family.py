@@ -4,6 +4,7 @@ The numbers of the README are of the test split, by the same code: `benchmarks/t
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tiny_retrieval import Mining, retrieval, search
 
 from kit.core import weights
 from kit.data import synthetic
+from kit.propagators import greedy
 from kit.runtime import models
 from kit.runtime import tiny as embedded
 from kit.trackers import sam2, sam3
@@ -68,12 +70,24 @@ def test_the_detector_finds_the_target_by_tokens_of_the_first_frame(mining: Mini
 def test_the_embedder_tells_objects_of_one_category_apart(mining: Mining) -> None:
     told = retrieval(mining.embedder, clips("gap", 4), mining.describe)
     assert told.count > 50
-    assert told.model > told.histogram + 0.1
+    assert told.model > max(told.histogram + 0.2, 0.85)
 
 
 def test_true_anchors_help_after_objects_come_back(trackers: Mapping[str, Tracker]) -> None:
-    """What re-prompting can give the tracker. Anchors that are found do not yet: see the README."""
-    given = family.scored_with(trackers["sam3"], clips("away", 8, group=1), lambda clip: [])
-    both = family.scored_with(trackers["sam3"], clips("away", 8, group=1), family.true_anchors)
-    keys = ("reappear_J", "reappear_F_new")
-    assert family.mean_of(both, *keys) > family.mean_of(given, *keys) + 0.04
+    """What re-prompting can give the tracker."""
+    numbers = family.reprompting(
+        trackers["sam3"], clips("away", 4), family.true_anchors, greedy.Config()
+    )
+    assert numbers["gain of reappear J&F"] > 0.04
+
+
+def test_found_anchors_help_after_objects_come_back(
+    trackers: Mapping[str, Tracker], mining: Mining
+) -> None:
+    """What it does give it: from the frames alone, and without harm while the object is away."""
+    tracker = trackers["sam3"]
+    find = partial(family.anchors_of, mining, tracker)
+    numbers = family.reprompting(tracker, clips("away", 4, group=4), find, family.recipe_greedy())
+    assert numbers["gain of reappear J&F"] > 0.05
+    assert numbers["loss of disappear J&F"] < 0.05
+    assert numbers["J&F of reprompted"] > numbers["J&F of first"]
