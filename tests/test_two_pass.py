@@ -7,6 +7,7 @@ tracker follows a colour exactly, so that what is tracked back arrives at whom i
 import argparse
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,29 @@ def test_in_a_gap_a_look_alike_is_no_better_than_none() -> None:
     assert gaps.select(VIDEO, evidence(first, *seen), gaps.Config()).anchors == []
     blind = gaps.select(VIDEO, evidence(left([0]), *seen), gaps.Config())
     assert blind.anchors  # without such frames nothing speaks against it
+
+
+def test_a_first_pass_that_lost_the_object_may_be_sure_of_another_one() -> None:
+    """From frame 6 it shows nothing, and from frame 9 on, as sure as ever, the look-alike."""
+    labels = [np.where(truth == (2 if f >= 9 else 1), 1, 0) * (not 6 <= f < 9)
+              for f, truth in enumerate(TRUTH)]  # fmt: skip
+    first = replace(left(), labels=dict(zip(FRAMES, labels, strict=True)))
+    found = evidence(first, *EVERYWHERE)
+
+    def frames(**config: bool) -> list[tuple[int, str]]:
+        selection = gaps.select(VIDEO, found, gaps.Config(min_gap=4, per_gap=6, **config))
+        return chosen(selection)
+
+    assert all(frame < 9 for frame, _ in frames())
+    assert frames(until_lost=True) == [(f, ball(f, 1)) for f in (6, 10, 14)]
+    beside = margin.Config(top_k=1, min_margin=0.01, min_gap=1)
+    assert {r.reason for r in margin.select(VIDEO, found, beside).rejected} >= {
+        f"no clear lead over what stands beside the target on {FRAMES[9]}"
+    }
+    trusting = margin.select(VIDEO, found, replace(beside, until_lost=True))
+    assert not any("no clear lead" in r.reason for r in trusting.rejected if int(r.frame) >= 9)
+    assert [*first.until_lost(VIDEO).states[1]] == [*FRAMES[:6]]
+    assert left().until_lost(VIDEO).states == left().states
 
 
 # --- margin -------------------------------------------------------------------------------------

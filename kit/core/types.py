@@ -1,7 +1,7 @@
 """The nouns that stages hand to methods. Plain frozen data; frames are known by name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -196,6 +196,19 @@ class FirstPass:
             for a in anchors
             if a.object_id == object_id
         ]
+
+    def until_lost(self, video: Video) -> "FirstPass":
+        """The same, but sure of no object from the first frame on that does not show it.
+
+        Whom it shows afterwards may be another one: it can be sure of a look-alike too.
+        """
+        states: dict[int, Mapping[str, State]] = {}
+        for object_id, told in self.states.items():
+            lost = (f for f in video.frames if f in told and not self.sure(object_id, f, -1.0))
+            end = next(lost, None)
+            before = video.frames[: None if end is None else video.index(end)]
+            states[object_id] = {f: told[f] for f in before if f in told}
+        return replace(self, states=states)
 
     def sure(self, object_id: int, frame: str, least: float) -> bool:
         """Whether it shows an object, and predicts an IoU of at least `least`."""

@@ -4,13 +4,16 @@ The anchors most like the target tend to lie where tracking works anyway (public
 This one reads what a first pass left, and looks for anchors in its gaps alone: none if it has none,
 and more than three where it has many, for which the propagator should `keep_first_prompt`. Within a
 gap candidates are ranked as by `margin`. The anchors of the first pass itself stay.
+
+Once a first pass has lost an object, whom it finds later may be a look-alike, of which it is as
+sure. With `until_lost` all that follows is one gap, and nothing there counts as known.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kit.core.types import Anchor, Evidence, FirstPass, Selection, Video, VideoObject
-from kit.selectors.margin import Thresholds, rank
+from kit.selectors.margin import Thresholds, believed, rank
 from kit.selectors.top_k import Room, joined, spread
 
 VERSION = 1  # also to be raised where what it shares with `margin` changes
@@ -27,6 +30,7 @@ class Config(Thresholds):
 
 def select(video: Video, evidence: Evidence, config: Config) -> Selection:
     """The first pass's anchors, and the best of each gap that are no temporal neighbours."""
+    evidence = believed(video, evidence, config)
     assert evidence.first is not None  # stages see to it
     return joined([_select_one(video, t, evidence, evidence.first, config) for t in video.objects])
 

@@ -13,7 +13,7 @@ as what wrong anchors sit on).
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Thresholds:
     # (1 - cosine each; Lowe's ratio test, IJCV 2004, section 7.1: 0.8); null leaves it out
     max_ratio: float | None = None
     sure_iou: float = 0.8  # IoU that a first pass must predict to be believed
+    until_lost: bool = False  # and only up to where it first lost the object
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,19 @@ class Distractors:
 
 def select(video: Video, evidence: Evidence, config: Config) -> Selection:
     """Rank each frame's best candidate by its lead over the distractors; maybe take none."""
-    chosen = []
+    evidence, chosen = believed(video, evidence, config), []
     for target in video.objects:
         given = [video.index(target.first_frame)] if config.suppress_given else []
         room = Room(config.top_k, config.min_gap, given)
         chosen.append(spread(video, rank(video, target, evidence, config), room))
     return joined(chosen)
+
+
+def believed(video: Video, evidence: Evidence, config: Thresholds) -> Evidence:
+    """The evidence, with what may be believed of its first pass."""
+    if evidence.first is None or not config.until_lost:
+        return evidence
+    return replace(evidence, first=evidence.first.until_lost(video))
 
 
 def rank(
