@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("work/demo"))
     parser.add_argument("--video", default="drawn_001")
     parser.add_argument("--object", type=int, default=2)
-    parser.add_argument("--frames", type=int, default=7, help="pictures in a row (%(default)s)")
+    parser.add_argument("--frames", type=int, default=8, help="pictures in a row (%(default)s)")
     parser.add_argument("--rows", nargs="+", metavar="TITLE=PATH", help="folders of `masks/`",
                         default=["first frame only=first.sam3",
                                  "re-prompted, top 3=exemplar.dinov3.top3.sam3",
