@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from tiny_retrieval import Mining, retrieval, search, video_of
 
 from kit import plugins
 from kit.config import load
+from kit.core.errors import ConfigError
 from kit.core.masks import decode_rle, encode_png, resolve_overlaps
 from kit.core.types import FirstPass, State
 from kit.data import synthetic
@@ -57,10 +59,14 @@ LabelMaps = NDArray[np.uint8]  # [T, H, W]
 
 
 def clips_of(suite: str, split: str, group: int, count: int) -> Iterator[synthetic.Clip]:
-    """The videos of one group."""
-    for number in range(count):
-        seed = synthetic.seed_of(split, group * APART + number)
-        yield synthetic.draw(seed, SUITES[suite])
+    """The videos of one group; where a crowd finds no place in one, the next."""
+    numbers = range(group * APART, (group + 1) * APART)
+    for number in numbers:
+        if count == 0:
+            return
+        with suppress(ConfigError):
+            yield synthetic.draw(synthetic.seed_of(split, number), SUITES[suite])
+            count -= 1
 
 
 def first_prompts(clip: synthetic.Clip) -> list[Prompt]:
