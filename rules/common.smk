@@ -6,6 +6,7 @@ The plan reads files' names and sizes alone; pixels belong to `kit`.
 import shlex
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -93,12 +94,14 @@ def flags(values):
     )
 
 
+@cache
 def version(stage, family=None, preset=None):
     """What an edit of the code must change for its results to be made again."""
     own = f"{stage}={plugins.version('stages', stage)}"
     return own if family is None else f"{own} {CONFIG.versions(family, preset)}"
 
 
+@cache
 def source(video):
     """What a video's sources look like from outside; a touch is no change."""
     if DRAWN is not None:
@@ -108,7 +111,13 @@ def source(video):
 
 def length(wildcards):
     """Priority of a video: the longest first, so that none is left alone at the end."""
-    return 0 if DRAWN is not None else checked(lambda: SPLIT.length(wildcards.video))
+    return 0 if DRAWN is not None else length_of(wildcards.video)
+
+
+@cache
+def length_of(video):
+    """About how many frames a video has; asked for by every job."""
+    return checked(lambda: SPLIT.length(video))
 
 
 def drawing():

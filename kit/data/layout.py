@@ -62,10 +62,13 @@ class Split:
             DataError: There is neither, or more than one.
         """
         folder = self.root / self.images
-        here = folder.iterdir() if folder.is_dir() else ()
-        found = sorted(p for p in here if p.stem == video and p.suffix.lower() in VIDEOS)
-        if (folder / video).is_dir():
-            found.insert(0, folder / video)
+        # Not by a look at the whole folder, which may hold thousands, unless there is no other way.
+        films = [folder / f"{video}{s}" for suffix in VIDEOS for s in (suffix.upper(), suffix)]
+        found = [folder / video] if (folder / video).is_dir() else []
+        found += {film.stat().st_ino: film for film in films if film.is_file()}.values()
+        if not found and folder.is_dir():
+            here = folder.iterdir()
+            found = sorted(p for p in here if p.stem == video and p.suffix.lower() in VIDEOS)
         if len(found) > 1:
             names = " and ".join(p.name for p in found)
             raise DataError(f"{folder}: {names} are all {video}. Keep one of them.")
