@@ -156,10 +156,10 @@ def reprompting(
     rows: dict[str, list[ObjectResult]] = {"first": [], "reprompted": [], "restart": []}
     for clip in clips:
         given = first_prompts(clip)
-        maps, first = first_pass(tracker, clip)
+        alone, first = first_pass(tracker, clip)
         found = find(clip, first)
         maps = {
-            "first": maps,
+            "first": alone,
             "reprompted": track(tracker, clip, [*given, *found], greedy, config),
         }
         maps["restart"] = restarted(tracker, clip, maps["first"], found)
@@ -309,17 +309,17 @@ def anchors_of(
 
 
 def recipe_greedy() -> greedy.Config:
-    """How the recipe `reprompted` of the tiny family propagates."""
+    """How the recipe `two_pass` of the tiny family propagates."""
     values = load(RECIPE).values
-    preset = values["propagators"][values["recipes"]["reprompted"]["propagator"]]
+    preset = values["propagators"][values["recipes"]["two_pass"]["propagator"]]
     config: greedy.Config = plugins.configured("propagators", preset)[1]
     return config
 
 
 def recipe_mining(sam3_source: str, dinov3_source: str) -> Mining:
-    """What mines in the recipe `reprompted` of the tiny family, with these models."""
+    """What mines in the recipe `two_pass` of the tiny family, with these models."""
     config = load(RECIPE)
-    parts = config.values["recipes"]["reprompted"]
+    parts = config.values["recipes"]["two_pass"]
     checked = config.values["selectors"][parts["selector"]]
 
     def configured(family: str, name: str) -> Any:

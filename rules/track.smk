@@ -146,8 +146,7 @@ rule verify:
 
 def both_of(recipe, video):
     """The masks of a recipe's first pass and its own, whose anchors are known by then."""
-    await_first(recipe)
-    checkpoints.anchors.get(mining=recipe.mining)
+    decided(recipe, [video])
     return expand(MASKS, path=[recipe.after.path, recipe.emitted], video=video)
 
 

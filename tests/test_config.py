@@ -116,6 +116,20 @@ def test_what_is_no_configuration(text: str, tmp_path: Path) -> None:
         config.load(tmp_path / "absent.yaml")
 
 
+def test_the_demo_runs_what_the_tiny_family_was_measured_with(demo: dict[str, Any]) -> None:
+    """Its recipe of two passes, preset for preset, but for where the models are from."""
+    measured = yaml.safe_load((FOLDER / "train_tiny.yaml").read_text())
+    assert demo["recipes"]["two_pass"] == measured["recipes"]["two_pass"]
+    for family, name in (
+        ("detectors", "exemplar"), ("embedders", "dinov3"), ("selectors", "missing"),
+        ("selectors", "checked"), ("propagators", "sam3_ways"),
+    ):  # fmt: skip
+        ours, theirs = (dict(values[family][name]) for values in (demo, measured))
+        for preset in (ours, theirs):
+            preset.pop("model", None)
+        assert ours == theirs, name
+
+
 def test_a_stage_reads_its_own_block_resolved(demo: dict[str, Any]) -> None:
     settings = json.loads(Config(demo).settings("propagators", "sam3"))
     assert settings == {

@@ -39,15 +39,6 @@ MODEL_STOPS = [
     ("masks", "zipfile.ZipFile.writestr", 2),  # two of five frames are in the archive
 ]
 
-
-@pytest.fixture(autouse=True)
-def listening() -> Iterator[None]:
-    """Ctrl-C is heard, also where the tests run in the background, which has it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 DRIVER = """
 import importlib, sys, time
 from kit.cli import main
@@ -67,6 +58,14 @@ def stopping(*arguments, **named):
 setattr(target, name, stopping)
 sys.exit(main(sys.argv[3:]))
 """
+
+
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests run in the background, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def prepared(folder: Path, stage: str) -> tuple[Work, list[str]]:

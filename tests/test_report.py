@@ -238,6 +238,16 @@ def test_differences_order_the_objects(split: Path, tmp_path: Path) -> None:
     assert values == sorted(values)
 
 
+def test_each_recipe_has_its_differences(own: Path, tmp_path: Path) -> None:
+    shutil.copytree(own / "results" / "prompted once", own / "results" / "prompted alike")
+    recipes = json.dumps(named(RECIPES | {"prompted alike": FIRST}))
+    target = tmp_path / "page.html"
+    call("report", work=own, split="demo", recipes=recipes, videos=["a_0", "b_1"], output=target)
+    told = Reader(target.read_text()).text
+    assert "prompted again: 4 of 4 objects gain more than one point of J&Ḟ, 0 lose" in told
+    assert "prompted alike: 0 of 4 objects gain more than one point of J&Ḟ, 0 lose" in told
+
+
 def test_the_recipe_that_mines_nothing_is_the_one_compared_with(
     split: Path, tmp_path: Path
 ) -> None:

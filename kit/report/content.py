@@ -75,12 +75,17 @@ class Entry:
     outcomes: Mapping[str, Outcome]
 
     @property
-    def gain(self) -> float | None:
-        """Largest difference to the first recipe, of whichever sign; None if there is none."""
-        scores = [o.scores[MAIN] if o.scores else None for o in self.outcomes.values()]
+    def gains(self) -> Mapping[str, float]:
+        """Difference to the first recipe by name of the other, where both have a number."""
+        scores = {name: o.scores[MAIN] if o.scores else None for name, o in self.outcomes.items()}
         first, *others = scores
-        gains = [s - first for s in others if s is not None and first is not None]
-        return max(gains, key=abs) if gains else None
+        known = [(name, scores[name], scores[first]) for name in others]
+        return {n: own - base for n, own, base in known if own is not None and base is not None}
+
+    @property
+    def gain(self) -> float | None:
+        """The largest of the differences, of whichever sign; None if there is none."""
+        return max(self.gains.values(), key=abs, default=None)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _scored(overview: Overview) -> list[Html | None]:
         element("p", text),
         tables.results(overview),
         _key_of_measures(),
-        _gains(overview),
+        *[_gains(overview, recipe.name) for recipe in overview.recipes[1:]],
     ]
 
 
@@ -98,13 +98,16 @@ def _key_of_measures() -> Html:
     return element("dl", items, class_="meanings quiet")
 
 
-def _gains(overview: Overview) -> Html | None:
-    values = [entry.gain for entry in overview.entries if entry.gain is not None]
+def _gains(overview: Overview, recipe: str) -> Html | None:
+    """How the objects fare with a recipe, compared with the first one."""
+    gains = [entry.gains for entry in overview.entries]
+    values = [own[recipe] for own in gains if recipe in own]
     if not values:
         return None
     up, down = sum(v > 1 for v in values), sum(v < -1 for v in values)
     text = (
-        f"{up} of {len(values)} objects gain more than one point of J&Ḟ, {down} lose more than one"
+        f"{recipe}: {up} of {len(values)} objects gain more than one point of J&Ḟ, "
+        f"{down} lose more than one"
     )
     ends = f"from {min(values):+.2f} to {max(values):+.2f}".replace("-", "\N{MINUS SIGN}")
     return element(
@@ -152,8 +155,8 @@ def _order(overview: Overview) -> str:
     if len(overview.recipes) == 1:
         return "The objects with the lowest scores come first."
     return (
-        f"Ordered by the difference to {overview.recipes[0].name}: the greatest loss comes first, "
-        "the greatest gain last."
+        f"Ordered by the difference to {overview.recipes[0].name}, of several recipes that of the "
+        "one that differs most: the greatest loss comes first, the greatest gain last."
     )
 
 

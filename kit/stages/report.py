@@ -26,7 +26,7 @@ from kit.metrics.report import percent
 from kit.report import choice, page, pictures
 from kit.report.content import Card, Entry, Outcome, Overview, Recipe, Row, Scores, Shot, Timeline
 
-VERSION = 3
+VERSION = 4
 SHOTS = 8  # frames of a strip
 SAMPLES = 600  # frames looked at for the bars over time; a bar has no more pixels to show
 
