@@ -9,7 +9,7 @@ REPORT = f"{WORK}/report/{config['split']}.html"
 
 # Pictures must not pass for results where the models have never seen the like.
 TINY = any(model.get("source") == "tiny" for model in config["models"].values())
-NOTE = "Made with the tiny models. They know drawn videos alone: on these masks mean nothing."
+NOTE = "Made with the tiny models. They know drawn videos alone: on any others masks mean nothing."
 
 
 rule report:
