@@ -53,6 +53,7 @@ rule all:
 onstart:  # never in a dry run, which shows Snakemake's own reasons
     checked(lambda: claim(Path(".snakemake"), Path(WORK)))
     narrator.attach(logger.handlers)
+    lift_rate()
 
 
 onsuccess:

@@ -1,13 +1,16 @@
 """`python -m kit COMMAND`: the stages in pipeline order, then the tools; the one error boundary."""
 
-import argparse
 import errno
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kit.core.errors import KitError
 from kit.runtime import client
+
+if TYPE_CHECKING:  # a job that is handed on does not parse
+    import argparse
 
 STAGES = (
     "draw",
@@ -112,7 +115,9 @@ def _named(arguments: Sequence[str] | None) -> str | None:
     return given[0] if given and given[0] in (*STAGES, *TOOLS) else None
 
 
-def _parser(wanted: str | None) -> argparse.ArgumentParser:
+def _parser(wanted: str | None) -> "argparse.ArgumentParser":
+    import argparse
+
     parser = argparse.ArgumentParser(prog="kit", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in (*STAGES, *TOOLS):

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ class Machine:
             "PYTHONPATH": f"{Path(__file__).parent / 'simulated'}:{ROOT}",
             "SIMULATED_FOLDER": str(self.folder),
             "TMPDIR": str(self.folder),
-            client.VARIABLE: json.dumps(asdict(run)),
+            client.VARIABLE: json.dumps(run),
             **self.extra,
         }
 
@@ -187,16 +186,19 @@ def test_a_worker_that_ends_just_then_is_no_failure(machine: Machine, work: Work
     assert (job.returncode, *told) == (0, "", "")
 
 
-def test_code_is_known_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_is_known_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "kit"
     (package / "runtime").mkdir(parents=True)
     (package / "a.py").write_text("A = 1\n")
     monkeypatch.setattr(client, "__file__", str(package / "runtime" / "client.py"))
-    before = client.fingerprint({})
-    os.utime(package / "a.py", (0, 0))
-    assert client.fingerprint({}) == before
+    known = [client.fingerprint({})]
+    (package / "a.pyc").write_text("compiled")
+    assert client.fingerprint({}) == known[0]
     (package / "a.py").write_text("A = 2\n")
-    assert client.fingerprint({}) != before
+    known.append(client.fingerprint({}))
+    (package / "runtime" / "b.py").write_text("")
+    known.append(client.fingerprint({}))
+    assert len(set(known)) == 3
 
 
 def test_it_ends_with_its_workflow(machine: Machine, work: Work) -> None:
@@ -321,7 +323,7 @@ def test_the_same_bytes_with_and_without(tmp_path: Path, monkeypatch: pytest.Mon
     commands = [work.command("candidates"), work.command("features"), work.command("masks"), sam2]
     commands += [commands[2], commands[0]]
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    run = json.dumps(asdict(Run(os.getpid(), ())))
+    run = json.dumps(Run(os.getpid(), ()))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), client.VARIABLE: run}
     for number, command in enumerate(commands):
         output = Path(command[-1])

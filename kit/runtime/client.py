@@ -1,6 +1,7 @@
 """Hands a job to the resident worker of a device: starts one if need be, tries another if it dies.
 
-The standard library alone, since every job of a run pays for what is imported here. A slot's
+Every job of a run pays for what is imported here: the standard library alone, and of that no
+`dataclasses`, `argparse` or `subprocess`, which take longer than the rest together. A slot's
 files are its lock, its socket, and a page that its worker keeps; see `worker`. The lock travels to
 the worker with the job: a slot stays leased until neither of the two runs on it.
 """
@@ -11,14 +12,12 @@ import json
 import os
 import select
 import socket
-import subprocess
 import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kit.core.errors import DeviceError
 from kit.runtime import devices
@@ -35,8 +34,7 @@ INHERITED = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """The workflow that jobs belong to.
 
     Attributes:
@@ -67,7 +65,7 @@ def announce(slots: int = 1, resident: bool = True) -> Run | None:
     for page in devices.folder().glob("*.blame"):
         if str(run.pid) in page.read_text().split():  # of an earlier process of that number
             page.unlink()
-    os.environ[VARIABLE] = json.dumps(asdict(run))
+    os.environ[VARIABLE] = json.dumps(run)
     return run
 
 
@@ -76,8 +74,8 @@ def current() -> Run | None:
     told = os.environ.get(VARIABLE)
     if not told:
         return None
-    values = json.loads(told)
-    return Run(values["pid"], tuple(values["devices"]), values["slots"])
+    pid, found, slots = json.loads(told)
+    return Run(pid, tuple(found), slots)
 
 
 def forward(run: Run, arguments: Sequence[str], gpu: bool) -> int:
@@ -159,14 +157,22 @@ def connect(slot: Slot) -> socket.socket | None:
 
 def fingerprint(environment: dict[str, str]) -> str:
     """What a worker's code and environment must have in common with its client's."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for file in sorted(package.rglob("*.py")):
-        digest.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes())
+    code = sorted(_looks(str(Path(__file__).parents[1])))
     installed = Path(sysconfig.get_path("purelib")).stat().st_mtime_ns
-    inherited = {k: v for k, v in environment.items() if k.startswith(INHERITED)}
-    digest.update(json.dumps([sys.version, installed, inherited], sort_keys=True).encode())
-    return digest.hexdigest()
+    inherited = sorted((k, v) for k, v in environment.items() if k.startswith(INHERITED))
+    told = json.dumps([sys.version, installed, code, inherited])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _looks(folder: str) -> Iterator[tuple[str, int, int]]:
+    """Path, size and time of each source file; to read them all would take every job longer."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _looks(entry.path)
+            elif entry.name.endswith(".py"):
+                found = entry.stat()
+                yield entry.path, found.st_size, found.st_mtime_ns
 
 
 def _can_follow() -> bool:
@@ -242,6 +248,8 @@ def _exchange(link: socket.socket, request: dict[str, Any], lock: int) -> dict[s
 
 def _start(slot: Slot, environment: dict[str, str]) -> socket.socket:
     """Start a worker; it finds what is sent to it when it is ready."""
+    import subprocess
+
     name = f"{slot.name}.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         with contextlib.chdir(devices.folder()):

@@ -13,8 +13,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kit.core.errors import DeviceError
 
@@ -23,8 +23,7 @@ NOTICE_SECONDS = 30.0
 CPU_SLOTS = 256  # the first free one is taken; how many are in use, the caller's cores decide
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One of the places for a job on a device.
 
     Attributes:
