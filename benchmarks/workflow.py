@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="of the model (%(default)s)")
     parser.add_argument("--peer", type=int, default=0, metavar="N", help="processes of the peer")
     args = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every process compiles what it imports
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # workers are waited for, and so counted
     if args.videos:
         print(
@@ -150,7 +151,6 @@ def measure(night: Night, *flags: str) -> Cost:
             memory = peak(process.pid) or memory
     assert process.wait() == 0, "".join(text)
     wall = time.monotonic() - start
-    wait_for(lambda: not night.workers())
     reap()
     jobs = sum(bool(re.match(r"\d\d:\d\d:\d\d  > ", line)) for line in text)
     return Cost(wall, spent() - before, first, memory, jobs)
@@ -165,13 +165,10 @@ def peak(process: int) -> int:
 
 
 def reap() -> None:
-    """Wait for the workers that were left to this process."""
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
-        except ChildProcessError:
-            return
+    """Wait for the workers that were left to this process; they end as the workflow has ended."""
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def spent() -> float:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import IncompleteCheckpointException, WorkflowError
 
 from kit import plugins
 from kit.config import Config
@@ -138,10 +138,30 @@ def drawing():
     return {key: value for key, value in DRAWN.items() if key != "videos"}
 
 
+def await_anchors(recipe):
+    """Go no further until the anchors of a recipe are known, those of all videos."""
+    missing = first_missing(recipe.mining, len(checkpoints.created_output))
+    if missing is not None:
+        raise IncompleteCheckpointException(rules.anchors.rule, missing)
+
+
+@cache
+def first_missing(mining, made):
+    """What Snakemake waits for before it knows anchors, once so many files of them are made.
+
+    It goes through the files of all videos to tell, and is asked for every job: hence the cache.
+    """
+    try:
+        checkpoints.anchors.get(mining=mining)
+    except IncompleteCheckpointException as wait:
+        return wait.targetfile
+    return None
+
+
 def await_first(recipe):
     """Go no further until the anchors of the recipe that this one goes on from are known."""
     if recipe.after is not None:
-        checkpoints.anchors.get(mining=recipe.after.mining)
+        await_anchors(recipe.after)
 
 
 def first_pass(recipe, video):
@@ -168,7 +188,7 @@ def decided(recipe, videos):
     masks before them have lost, and run in vain.
     """
     first = [] if recipe.after is None else decided(recipe.after, videos)
-    checkpoints.anchors.get(mining=recipe.mining)
+    await_anchors(recipe)
     return [
         *first,
         *expand(f"{WORK}/anchors/{recipe.mining}/{{video}}.json", video=videos),
@@ -184,7 +204,7 @@ def gated(recipe, pattern, **more):
     """
 
     def names(wildcards):
-        checkpoints.anchors.get(mining=recipe.mining)
+        await_anchors(recipe)
         return expand(
             pattern,
             video=VIDEOS,

@@ -25,7 +25,7 @@ def scored():
 
 def masks_of(wildcards):
     """The masks of one video, whose anchors are known by then."""
-    checkpoints.anchors.get(mining=PATHS[wildcards.path].mining)
+    await_anchors(PATHS[wildcards.path])
     return MASKS.format(path=wildcards.path, video=wildcards.video)
 
 
@@ -53,7 +53,7 @@ rule scores:
 def audited_by(wildcards):
     """The candidates and anchors of one video, and the first pass they were meant for."""
     recipe, video = AUDITED[wildcards.mining], wildcards.video
-    checkpoints.anchors.get(mining=recipe.mining)
+    await_anchors(recipe)
     return {
         "candidates": CANDIDATES.format(found=recipe.candidates, video=video),
         "anchors": ANCHORS.format(mining=recipe.mining, video=video),

@@ -243,7 +243,7 @@ def evidence(wildcards):
         paths += expand(CANDIDATES, found=recipe.candidates, video=VIDEOS)
         paths += expand(FEATURES, described=recipe.features, video=VIDEOS)
     if recipe.proposal is not None:
-        checkpoints.anchors.get(mining=recipe.proposal.mining)
+        await_anchors(recipe.proposal)
         paths += expand(ANCHORS, mining=recipe.proposal.mining, video=VIDEOS)
         paths += expand(CYCLES, cycles=recipe.cycles, video=VIDEOS)
     return paths

@@ -35,9 +35,9 @@ def tracked():
 
 def anchors_of(wildcards):
     """The decision for one video, known once all of that mining are there."""
-    mining = TRACKS[wildcards.track].mining
-    checkpoints.anchors.get(mining=mining)
-    return f"{WORK}/anchors/{mining}/{wildcards.video}.json"
+    recipe = TRACKS[wildcards.track]
+    await_anchors(recipe)
+    return f"{WORK}/anchors/{recipe.mining}/{wildcards.video}.json"
 
 
 rule masks:
@@ -75,7 +75,7 @@ rule masks:
 def propagated(wildcards):
     """The masks to emit anew, whose anchors are known by then."""
     recipe = EMISSIONS[wildcards.emitted]
-    checkpoints.anchors.get(mining=recipe.mining)
+    await_anchors(recipe)
     return TRACKED.format(track=recipe.track, video=wildcards.video)
 
 
@@ -107,7 +107,7 @@ rule emission:
 def proposed(wildcards):
     """The anchors to verify, known once all proposals are there."""
     proposal = VERIFIED[wildcards.cycles].proposal
-    checkpoints.anchors.get(mining=proposal.mining)
+    await_anchors(proposal)
     return ANCHORS.format(mining=proposal.mining, video=wildcards.video)
 
 

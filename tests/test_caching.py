@@ -46,8 +46,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Night:
     night.configure(configured)
     images = night.folder / "data" / "JPEGImages" / "v1"
     shutil.copy(images / "00004.jpg", images / "00005.jpg")
-    run = night.run(cores=1)
+    run = night.run("--verbose", cores=1)
     assert run.status == 0, run.text
+    assert run.text.count("Ready jobs:") <= len(run.jobs) + 1  # one look for ready jobs a job
     for rule in ("frames", "candidates", "masks"):  # the longest first: it must not be left alone
         assert [words.split()[0] for name, words in run.jobs if name == rule] == ["v1", "v0"]
     assert night.settled()
