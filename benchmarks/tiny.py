@@ -197,20 +197,25 @@ def restarted(
 
 def tree(tracker: Tracker, clips: Sequence[synthetic.Clip]) -> dict[str, float]:
     """The memory tree beside greedy, over all clips and over those where it decides otherwise."""
-    pairs: list[tuple[float, float]] = []
-    for clip in clips:
-        plain = track(tracker, clip, first_prompts(clip), greedy, greedy.Config())
-        config = memory_tree.Config()
-        grown = track(tracker, clip, first_prompts(clip), memory_tree, config)
-        a, b = (mean_of(scored(clip, m).values(), "J", "F_new") for m in (plain, grown))
-        pairs.append((a, b))
-    differ = [(a, b) for a, b in pairs if a != b]
-    greedy_mean, tree_mean = np.mean(pairs, axis=0)
-    return {
-        "J&F of greedy": float(greedy_mean),
-        "J&F of the tree": float(tree_mean),
-        "clips that differ": len(differ) / len(pairs),
-        "gain where they differ": float(np.mean([b - a for a, b in differ])) if differ else 0.0,
+    ways: dict[str, tuple[Any, Any]] = {
+        "greedy": (greedy, greedy.Config()),
+        "the published tree": (memory_tree, memory_tree.Config()),
+        "the tree": (memory_tree, recipe_propagator("sam2_tree")),
+    }
+    values = {
+        name: [
+            mean_of(scored(c, track(tracker, c, first_prompts(c), *how)).values(), "J", "F_new")
+            for c in clips
+        ]
+        for name, how in ways.items()
+    }
+    numbers = {f"J&F of {name}": float(np.mean(each)) for name, each in values.items()}
+    gains = np.subtract(values["the tree"], values["greedy"])
+    differ = gains[gains != 0]
+    return numbers | {
+        "gain": float(gains.mean()),
+        "clips that differ": len(differ) / len(gains),
+        "gain where they differ": float(differ.mean()) if len(differ) else 0.0,
     }
 
 
@@ -271,7 +276,10 @@ def _rows(args: argparse.Namespace) -> Iterator[Row]:
 
     for suite in ("gap", "away"):
         for name, tracker in (("sam3", three), ("sam2", two)):
-            how = {"find": partial(anchors_of, mining, tracker), "config": recipe_greedy()}
+            how = {
+                "find": partial(anchors_of, mining, tracker),
+                "config": recipe_propagator("two_pass"),
+            }
             measure = partial(reprompting, tracker, **how)
             yield f"{name} re-prompting, {suite}", suite, measure
     measure = partial(reprompting, three, find=true_anchors, config=greedy.Config())
@@ -308,12 +316,11 @@ def anchors_of(
     ]
 
 
-def recipe_greedy() -> greedy.Config:
-    """How the recipe `two_pass` of the tiny family propagates."""
+def recipe_propagator(recipe: str) -> Any:
+    """How a recipe of the tiny family propagates."""
     values = load(RECIPE).values
-    preset = values["propagators"][values["recipes"]["two_pass"]["propagator"]]
-    config: greedy.Config = plugins.configured("propagators", preset)[1]
-    return config
+    preset = values["propagators"][values["recipes"][recipe]["propagator"]]
+    return plugins.configured("propagators", preset)[1]
 
 
 def recipe_mining(sam3_source: str, dinov3_source: str) -> Mining:
