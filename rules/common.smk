@@ -26,6 +26,17 @@ def say_set_aside():
         print(f"{device} was set aside: jobs failed there that did well elsewhere.")
 
 
+def lift_rate():
+    """Do without Snakemake's rate limit unless it was asked for.
+
+    With one, Snakemake 9.27 looks for ready jobs again a second after every look that found some:
+    as many looks a second as jobs have ended, until they fill a core.
+    """
+    limit = workflow.scheduler.job_rate_limiter
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):  # its default
+        workflow.scheduler.job_rate_limiter = None
+
+
 def checked(make):
     """Make a value, or stop with the message alone if the user can mend the cause."""
     try:
@@ -52,19 +63,6 @@ RUN = client.announce(SETUP.get("slots", 1), SETUP.get("resident", True))
 if RUN and RUN.devices and workflow.resource_settings.nodes is None:
     if "gpu" not in workflow.global_resources:
         workflow.register_resource("gpu", len(RUN.devices) * RUN.slots)
-
-
-def lift_rate():
-    """Do without Snakemake's rate limit unless it was asked for.
-
-    With one, Snakemake 9.27 looks for ready jobs again a second after every look that found some:
-    as many looks a second as jobs have ended, until they fill a core.
-    """
-    limit = workflow.scheduler.job_rate_limiter
-    if limit and (limit.max_jobs, limit.timespan) == (100, 1):  # its default
-        workflow.scheduler.job_rate_limiter = None
-
-
 SPLIT = layout.Split(
     Path(f"{WORK}/data" if DRAWN else DATA.get("root", "data")),
     DATA.get("images", "JPEGImages"),

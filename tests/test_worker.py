@@ -186,6 +186,14 @@ def test_a_worker_that_ends_just_then_is_no_failure(machine: Machine, work: Work
     assert (job.returncode, *told) == (0, "", "")
 
 
+def test_a_client_imports_little() -> None:
+    """Every job of a run pays for it."""
+    code = "import sys, kit.cli; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"argparse", "dataclasses", "inspect", "subprocess", "numpy", "yaml", "torch"}
+    assert heavy.isdisjoint(told.stdout.split())
+
+
 def test_code_is_known_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "kit"
     (package / "runtime").mkdir(parents=True)
