@@ -2,11 +2,12 @@
 
     python benchmarks/mining.py --frames 16 --sizes 320x192 1920x1080 --objects 1 3 --batches 1 4 8
     python benchmarks/mining.py --artifacts
+    python benchmarks/mining.py --device cuda --full --sizes 1920x1080
 
-Runs on the tiny models and on drawn videos; nothing here speaks of accuracy. Times are CPU seconds
-(single thread): "main" is the thread that feeds the model, whose share outside the model is what a
-device would wait for; "beside" are the threads that read frames and write masks. With --device cuda
-they are wall time.
+Runs on the tiny models, or with --full on random weights of public size, and on drawn videos;
+nothing here speaks of accuracy. Times are CPU seconds (single thread): "main" is the thread that
+feeds the model, whose share outside the model is what a device would wait for; "beside" are the
+threads that read frames and write masks. With --device cuda they are wall time.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 
 from kit.core import artifacts, images
 from kit.core.masks import encode_rle
@@ -28,12 +30,13 @@ from kit.data import scenes, synthetic
 from kit.detectors import exemplar_tokens
 from kit.detectors.base import Exemplar, Search
 from kit.embedders import dinov3
-from kit.runtime import models
+from kit.runtime import models, tiny
 from kit.stages import features as describing
 from kit.stages import frames as indexing
 from kit.stages.candidates import first_mask
 
 TINY = {"source": "tiny"}
+Measured = tuple[int, float, float, float]  # see `measure`
 
 
 class Meter:
@@ -77,7 +80,7 @@ def drawn(folder: Path, width: int, height: int, objects: int, frames: int) -> V
     return artifacts.read_video(output)
 
 
-def measure(work: Callable[[Meter], int], device: str) -> tuple[int, float, float, float]:
+def measure(work: Callable[[Meter], int], device: str) -> Measured:
     """(things made, seconds in the model, of the main thread outside it, of other threads)."""
     on_gpu = device == "cuda"
     meter = Meter(time.perf_counter if on_gpu else time.thread_time)
@@ -89,14 +92,35 @@ def measure(work: Callable[[Meter], int], device: str) -> tuple[int, float, floa
     return made, model, main - model, 0.0 if on_gpu else max(everything - main, 0.0)
 
 
-def candidates(video: Video, batch: int, device: str) -> tuple[int, float, float, float]:
-    """Search one video with the tiny detector."""
-    detector = models.load("sam3_detector", TINY, device)
+def full_size(kind: str, device: str) -> Any:
+    """SAM 3 at 1008 px, or DINOv3 ViT-L/16 as on the hub, with random weights."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        if kind == "sam3_detector":
+            model = transformers.Sam3Model(transformers.Sam3Config()).eval()
+            return models.Detector(model, tiny.tokenize, device)
+        shape = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
+        config = transformers.DINOv3ViTConfig(
+            **shape, intermediate_size=4096, num_register_tokens=4
+        )
+        return transformers.DINOv3ViTModel(config).eval()
+
+
+def load(kind: str, full: bool, device: str) -> Any:
+    """A model that nobody watches yet."""
+    models.RECENT.keep(0, device)
+    return full_size(kind, device) if full else models.load(kind, TINY, device)
+
+
+def candidates(video: Video, batch: int, full: bool, device: str) -> Measured:
+    """Search one video."""
+    detector = load("sam3_detector", full, device)
     exemplars = [
         Exemplar(o.id, video.index(o.first_frame), first_mask(video, o)) for o in video.objects
     ]
     search = Search(video, images.Frames(video), exemplars, detector, batch=batch)
-    config = exemplar_tokens.Config(threshold=0.01, max_per_frame=5)
+    # of random weights of full size a mask is noise all over the frame, slow to write down
+    config = exemplar_tokens.Config(threshold=1.0 if full else 0.01, max_per_frame=5)
 
     def work(meter: Meter) -> int:
         for name in ("get_vision_features", "forward", "get_text_features"):
@@ -104,15 +128,13 @@ def candidates(video: Video, batch: int, device: str) -> tuple[int, float, float
         meter.watch(detector.model.geometry_encoder, "forward")
         return sum(1 for _ in exemplar_tokens.detect(search, config))
 
-    try:
+    with models.precision(device):
         return measure(work, device)
-    finally:
-        models.RECENT.keep(0, device)  # the next run gets a model that is not watched
 
 
-def described(video: Video, batch: int, device: str) -> tuple[int, float, float, float]:
+def described(video: Video, batch: int, full: bool, device: str) -> Measured:
     """Describe five true masks per object and frame."""
-    model = models.load("dinov3", TINY, device)
+    model = load("dinov3", full, device)
     found = regions(video, 5)
     config = dinov3.Config()
     stage = describing.Describe(dinov3, model, config, batch)
@@ -121,10 +143,8 @@ def described(video: Video, batch: int, device: str) -> tuple[int, float, float,
         meter.watch(model, "forward")
         return len(stage.candidates(video, images.Frames(video), found))
 
-    try:
+    with models.precision(device):
         return measure(work, device)
-    finally:
-        models.RECENT.keep(0, device)
 
 
 def regions(video: Video, each: int) -> list[Candidate]:
@@ -170,18 +190,20 @@ def sizes(folder: Path) -> None:
 def table(args: argparse.Namespace, folder: Path) -> None:
     """Candidates and features by size, objects and batch."""
     print(f"{'':<10} {'frame':>10} {'objects':>7} {'batch':>5} {'made':>6} {'per second':>10} "
-          f"{'model':>8} {'main':>8} {'beside':>8} {'waited':>7}")  # fmt: skip
+          f"{'frames/s':>8} {'model':>8} {'main':>8} {'beside':>8} {'waited':>7}")  # fmt: skip
     for size in args.sizes:
         width, height = map(int, size.split("x"))
         for objects in args.objects:
             video = drawn(folder, width, height, objects, args.frames)
             for name, task in (("candidates", candidates), ("features", described)):
                 for batch in args.batches:
-                    runs = [task(video, batch, args.device) for _ in range(args.repeat)]
+                    runs = [task(video, batch, args.full, args.device) for _ in range(args.repeat)]
                     made, model, main, beside = min(runs, key=lambda run: run[1] + run[2])
+                    rates = made / (model + main), (args.frames - 1) / (model + main)
                     print(
                         f"{name:<10} {size:>10} {objects:>7} {batch:>5} {made:>6} "
-                        f"{made / (model + main):>10.1f} {model:>8.3f} {main:>8.3f} {beside:>8.3f} "
+                        f"{rates[0]:>10.1f} {rates[1]:>8.1f} "
+                        f"{model:>8.3f} {main:>8.3f} {beside:>8.3f} "
                         f"{100 * main / (model + main):>5.1f} %",
                         flush=True,
                     )
@@ -195,6 +217,7 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 4, 8])
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--full", action="store_true", help="models of public size")
     parser.add_argument("--artifacts", action="store_true", help="file sizes instead of times")
     args = parser.parse_args()
     torch.set_num_threads(1)

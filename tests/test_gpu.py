@@ -10,7 +10,7 @@ from tiny_models import Clip, tiny_sam2, tiny_sam3
 
 from kit.propagators import greedy, memory_tree
 from kit.trackers import sam2, sam3
-from kit.trackers.base import Prompt, Tracker
+from kit.trackers.base import Encoded, Prompt, Tracker
 
 pytestmark = pytest.mark.gpu
 CLIP = Clip(24)
@@ -28,11 +28,26 @@ def tracker(request: pytest.FixtureRequest) -> Tracker:
     return module.build(build().cuda(), module.Config(rows=8))
 
 
+def parts(encoded: Encoded) -> tuple[torch.Tensor, ...]:
+    return (encoded.tokens, encoded.position, *encoded.fine)
+
+
 @pytest.fixture
 def watched() -> Iterator[None]:
     """Whatever makes the host wait is an error."""
     yield
     torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_recorded_encoder_gives_the_same_bits(tracker: Any) -> None:
+    """On frames that it was not recorded on, and with earlier results still in use."""
+    recorded = [tracker.encode(CLIP[t]) for t in range(4)]
+    tracker._encode = tracker._encode._work
+    for t, found in enumerate(recorded):
+        plain = tracker.encode(CLIP[t])
+        for ours, theirs in zip(parts(found), parts(plain), strict=True):
+            assert torch.equal(ours, theirs)
+    assert not torch.equal(recorded[0].tokens, recorded[3].tokens)
 
 
 @pytest.mark.usefixtures("watched")

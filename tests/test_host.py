@@ -27,6 +27,7 @@ from kit.propagators.stream import Outbox
 from kit.trackers import rows, sam2, sam3
 from kit.trackers.base import Prompt, Tracker
 from kit.trackers.device import uploaded
+from kit.trackers.recorded import Recorded
 
 CLIP = Clip(6)
 PROMPTS = [
@@ -83,6 +84,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Transfers]:
     transfers = Transfers()
     monkeypatch.setattr(Tensor, "pin_memory", lambda values: transfers.pin(values))
     monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(Recorded, "__call__", lambda self, pixels: self._work(pixels))
     for module in (sam2, sam3, rows):  # under inference mode transfers would not be seen
         monkeypatch.setattr(module, "running", lambda device: torch.no_grad())
     with FakeTensorMode(allow_non_fake_inputs=True), transfers:

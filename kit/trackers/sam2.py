@@ -19,6 +19,7 @@ from kit.core.types import Image
 from kit.trackers.attention import MemoryReader, weighted_keys
 from kit.trackers.base import Context, Encoded, Hypothesis, Span
 from kit.trackers.device import running
+from kit.trackers.recorded import Recorded
 from kit.trackers.rows import RowWise, no_prompt
 from kit.trackers.square import IMAGENET, Entrance, square_mask
 
@@ -44,6 +45,7 @@ class Sam2Tracker(RowWise):
         self._model = model
         self._config = config
         self._entrance = Entrance(model.image_size, IMAGENET, "bicubic", self._device)
+        self._encode = Recorded(lambda pixels: _encoded(model.forward_image(pixels)))
         self._grid = model.sam_image_embedding_size
         cap = model.max_cond_frames_in_attn
         self.span = Span(
@@ -66,10 +68,7 @@ class Sam2Tracker(RowWise):
     def encode(self, image: Image) -> Encoded:
         """Features of a frame, uint8 [H, W, 3] RGB."""
         with running(self._device):
-            features = self._model.forward_image(self._entrance(image))
-            fine, middle, coarse = features["backbone_fpn"]
-            position = features["vision_pos_enc"][-1]
-            return Encoded(_tokens(coarse), _tokens(position), (fine, middle))
+            return self._encode(self._entrance(image))
 
     def condition(self, encoded: Encoded, mask: Mask) -> Hypothesis:
         """A prompt as a hypothesis (`SAM2Base._use_mask_as_output`).
@@ -164,6 +163,13 @@ def build(model: Any, config: Config) -> Sam2Tracker:
                 "All configurations shipped with sam2 and sam2.1 have it; is the yaml altered?"
             )
     return Sam2Tracker(model.eval(), config)
+
+
+def _encoded(features: Any) -> Encoded:
+    """The library's pyramid as ours."""
+    fine, middle, coarse = features["backbone_fpn"]
+    position = features["vision_pos_enc"][-1]
+    return Encoded(_tokens(coarse), _tokens(position), (fine, middle))
 
 
 def _tokens(feature_map: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from kit.core.types import Image
 from kit.trackers.attention import MemoryReader, weighted_keys
 from kit.trackers.base import Context, Encoded, Hypothesis, Span
 from kit.trackers.device import running
+from kit.trackers.recorded import Recorded
 from kit.trackers.rows import RowWise, no_prompt
 from kit.trackers.square import HALF, IMAGENET, Entrance, square_mask
 
@@ -49,6 +50,9 @@ class Sam3Tracker(RowWise):
         self._grid = tuple(model.backbone_feature_sizes[-1])
         colours = HALF if model.config.model_type.startswith("sam3") else IMAGENET
         self._entrance = Entrance(model.image_size, colours, config.resample, self._device)
+        self._encode = Recorded(
+            lambda pixels: _encoded(model.get_image_features(pixels, return_dict=True))
+        )
         cap = model.config.max_cond_frame_num
         self.span = Span(
             recent=model.num_maskmem - 1,
@@ -79,7 +83,7 @@ class Sam3Tracker(RowWise):
     def encode(self, image: Image) -> Encoded:
         """Features of a frame, uint8 [H, W, 3] RGB."""
         with running(self._device):
-            return _encoded(self._model.get_image_features(self.pixels(image), return_dict=True))
+            return self._encode(self.pixels(image))
 
     def encode_trunk(self, hidden: Tensor) -> Encoded:
         """Features from the vision trunk's output, so that a detector's pass can be shared.
