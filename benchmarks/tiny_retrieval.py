@@ -180,7 +180,7 @@ class Mining:
             video, list(clip.frames), claims, given,
         )  # fmt: skip
         pairs = zip(claims, found, strict=True)
-        return [Cycle(c.object_id, c.frame, c.who, arrival) for c, arrival in pairs]
+        return [Cycle(c.object_id, c.frame, c.who, *arrival) for c, arrival in pairs]
 
 
 def _counted(

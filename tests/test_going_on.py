@@ -151,6 +151,7 @@ def test_anchors_are_tracked_back(work: Work) -> None:
     assert (cycle.object_id, cycle.frame, cycle.claim) == (1, NAMES[2], "anchor")
     assert cycle.iou is not None
     assert 0 <= cycle.iou <= 1
+    assert cycle.gone in (0, 1)  # there is one frame between
     before = path.read_bytes()
     stage("verify", work, GREEDY, "--anchors", str(work.anchors))
     assert path.read_bytes() == before

@@ -269,6 +269,24 @@ def test_anchors_that_do_not_lead_back_are_dropped() -> None:
     ]
 
 
+@pytest.mark.parametrize(("least", "kept"), [(None, []), (4, []), (3, [9]), (1, [9, 12])])
+def test_an_anchor_that_vanishes_on_the_way_can_be_kept(least: int | None, kept: list[int]) -> None:
+    proposals = Selection([anchor(6), anchor(9, 2), anchor(12)], [])
+    cycles = [
+        Cycle(1, FRAMES[6], "anchor", 0.4, 0),
+        Cycle(1, FRAMES[9], "anchor", 0.0, 3),
+        Cycle(1, FRAMES[12], "anchor", 0.0, 1),
+    ]
+    given = evidence(None, proposals=proposals, cycles=cycles)
+    found = verified.select(VIDEO, given, verified.Config(min_cycle=0.5, min_absence=least))
+    assert [int(a.frame) for a in found.anchors] == kept
+    if kept:
+        assert found.anchors[0].reason == (
+            "because; tracked back, it is away on 3 frames, as the object was"
+        )
+    assert [int(r.frame) for r in found.rejected] == [f for f in (6, 9, 12) if f not in kept]
+
+
 def follow_colour(frames: Any, prompts: Sequence[Any]) -> Iterator[FrameResult]:
     """A tracker that finds what has the colour of its prompt, from the prompt's frame on."""
     colours = {p.object_id: np.median(frames[p.frame][p.mask], axis=0) for p in prompts}
@@ -292,7 +310,7 @@ def test_tracking_back_arrives_at_whom_a_mask_shows() -> None:
     arrived = verify.track_back(
         follow_colour, VIDEO, IMAGES, claims((17, 1), (9, 2), (1, 1)), GIVEN
     )
-    assert arrived == [1.0, 0.0, 1.0]
+    assert arrived == [(1.0, 0), (0.0, 0), (1.0, 0)]
     assert verify.track_back(follow_colour, VIDEO, IMAGES, [], GIVEN) == []
 
 
@@ -312,8 +330,16 @@ def test_tracking_back_ends_at_the_first_frame_of_each_object() -> None:
             return IMAGES[index]
 
     given = {1: TRUTH[3] == 1}
-    assert verify.track_back(follow_colour, late, Watched(), claims((6, 1)), given) == [1.0]
+    assert verify.track_back(follow_colour, late, Watched(), claims((6, 1)), given) == [(1.0, 0)]
     assert set(looked) == {3, 4, 5, 6}
+
+
+def test_frames_on_which_nothing_is_found_on_the_way_are_counted() -> None:
+    """Object 1 hides on frames 5 to 8."""
+    hidden = [np.where((TRUTH[t] == 1)[..., None], 0, image) for t, image in enumerate(IMAGES)]
+    frames = [hidden[t] if 5 <= t <= 8 else image for t, image in enumerate(IMAGES)]
+    arrived = verify.track_back(follow_colour, VIDEO, frames, claims((17, 1), (6, 2)), GIVEN)
+    assert arrived == [(1.0, 4), (0.0, 0)]
 
 
 # --- rivals -------------------------------------------------------------------------------------
@@ -369,7 +395,7 @@ def test_the_more_consistent_result_is_taken(
     asked = list(verify.of_rivals(*rivals, VIDEO, 3))
     drawn = [c for c in asked if c.mask.any()]
     arrived = iter(verify.track_back(follow_colour, VIDEO, IMAGES, drawn, GIVEN))
-    cycles = [Cycle(1, c.frame, c.who, next(arrived) if c.mask.any() else None) for c in asked]
+    cycles = [Cycle(1, c.frame, c.who, next(arrived).iou if c.mask.any() else None) for c in asked]
     verdict = fallback.judge(cycles, 0.5)
     assert (verdict.first, verdict.second) == worth
     assert verdict.stands == stands

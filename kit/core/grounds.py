@@ -3,8 +3,8 @@
 | file | schema | content |
 |---|---|---|
 | manifest/NAME.json | manifest/1 | the files of all videos' evidence and their digests |
-| cycles/.../VIDEO.json | cycles/1 | IoU of masks tracked back to the first frame |
-| rivals/.../VIDEO.json | cycles/1 | the same of the masks of two passes |
+| cycles/.../VIDEO.json | cycles/2 | how masks fared that were tracked back to the first frame |
+| rivals/.../VIDEO.json | cycles/2 | the same of the masks of two passes |
 | audits/.../VIDEO.json | audits/1 | candidates and anchors against the ground truth |
 """
 
@@ -76,23 +76,27 @@ def write_cycles(path: Path, video: Video, cycles: Iterable[Cycle], inputs: Inpu
             "frame": c.frame,
             "claim": c.claim,
             "iou": None if c.iou is None else short(c.iou),
+            "gone": c.gone,
         }
         for c in sorted(cycles, key=lambda c: (c.object_id, c.frame, c.claim))
     ]
-    body = {"schema": "cycles/1", "video": video.name, "inputs": dict(inputs), "cycles": rows}
+    body = {"schema": "cycles/2", "video": video.name, "inputs": dict(inputs), "cycles": rows}
     files.write_json(path, body)
 
 
 def read_cycles(path: Path, video: Video, inputs: Inputs) -> list[Cycle]:
     """Read what came of masks that were tracked back."""
     with expecting(path, "cycles"):
-        body = tagged(path, files.read_json(path), "cycles/1")
+        body = tagged(path, files.read_json(path), "cycles/2")
         check_inputs(path, body["inputs"], inputs)
         for row in body["cycles"]:
             known(video, row["object"], row["frame"])
             if row["iou"] is not None:
                 finite(row["iou"])
-        return [Cycle(r["object"], r["frame"], r["claim"], r["iou"]) for r in body["cycles"]]
+        return [
+            Cycle(r["object"], r["frame"], r["claim"], r["iou"], int(r["gone"]))
+            for r in body["cycles"]
+        ]
 
 
 # --- audits -------------------------------------------------------------------------------------

@@ -227,12 +227,14 @@ class Cycle:
         frame: Name of the frame on which it stands.
         claim: Where it is from: "anchor", or one of two rival results, "first" and "second".
         iou: Of what was found on the first frame with the given mask; None if there is no mask.
+        gone: Frames on the way on which the tracker found nothing.
     """
 
     object_id: int
     frame: str
     claim: str
     iou: float | None
+    gone: int = 0
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,19 @@ out before. Each proposed anchor was tracked back to the object's first frame, f
 alone (`kit verify`). If that does not arrive at the mask that was given there, the anchor shows
 something else, or something from which the tracker finds no way: it is dropped.
 
+From beyond a long absence the way back is often lost although the anchor is right. But an object
+that was away is away on the way back too, while a look-alike was there all the time: an anchor from
+which the tracker loses its object for a while can be kept wherever it arrives (`min_absence`).
+
 A config names the selector that proposes (`of`) and the propagator that tracks back (`propagator`).
 """
 
 from dataclasses import dataclass, replace
 
 from kit.core.errors import ConfigError
-from kit.core.types import Anchor, Cycle, Evidence, Rejected, Selection, Video
+from kit.core.types import Cycle, Evidence, Rejected, Selection, Video
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Config:
     """Chosen by us and not tuned on any data."""
 
     min_cycle: float = 0.5  # IoU with the given mask that tracking back must reach
+    min_absence: int | None = None  # frames without it on the way that are as good; null: never
 
 
 def select(video: Video, evidence: Evidence, config: Config) -> Selection:
@@ -31,19 +36,21 @@ def select(video: Video, evidence: Evidence, config: Config) -> Selection:
     kept, dropped = [], []
     for anchor in evidence.proposals.anchors:
         cycle = cycles[anchor.object_id, anchor.frame]
-        if cycle.iou is not None and cycle.iou >= config.min_cycle:
-            kept.append(_confirmed(anchor, cycle))
+        if (proof := _proof(cycle, config)) is not None:
+            kept.append(replace(anchor, reason=f"{anchor.reason}; {proof}"))
         else:
-            dropped.append(
-                Rejected(
-                    anchor.frame, anchor.object_id, anchor.score, f"{_arrival(cycle)}, too little"
-                )
-            )
+            why = f"{_arrival(cycle)}, too little"
+            dropped.append(Rejected(anchor.frame, anchor.object_id, anchor.score, why))
     return Selection(kept, [*evidence.proposals.rejected, *dropped])
 
 
-def _confirmed(anchor: Anchor, cycle: Cycle) -> Anchor:
-    return replace(anchor, reason=f"{anchor.reason}; {_arrival(cycle)}")
+def _proof(cycle: Cycle, config: Config) -> str | None:
+    """What speaks for an anchor, if it is enough."""
+    if cycle.iou is not None and cycle.iou >= config.min_cycle:
+        return _arrival(cycle)
+    if config.min_absence is not None and cycle.gone >= config.min_absence:
+        return f"tracked back, it is away on {cycle.gone} frames, as the object was"
+    return None
 
 
 def _arrival(cycle: Cycle) -> str:

@@ -3,14 +3,15 @@
 What such a mask shows is then the object, or the tracker has fooled itself twice in the same way.
 Reads the frames of one video and either anchors, or the masks of two rival results: of these, some
 of the frames on which they disagree. Each mask starts alone, without the given one. Writes an IoU
-per mask, on which selectors and fallbacks decide without a model.
+per mask, and on how many frames of the way it was lost; on these selectors and fallbacks decide
+without a model.
 """
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kit import plugins
 from kit.core import artifacts, grounds, images
@@ -22,7 +23,7 @@ from kit.metrics.labels import Labels
 from kit.stages import settings
 from kit.stages.candidates import first_mask
 
-VERSION = 1
+VERSION = 2
 AGREE = 0.5  # IoU from which two results say the same of a frame
 
 
@@ -41,6 +42,13 @@ class Claim:
     frame: str
     who: str
     mask: Mask
+
+
+class Arrival(NamedTuple):
+    """What came of a claim: see `Cycle`."""
+
+    iou: float
+    gone: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     starts = {o.id: video.index(o.first_frame) for o in video.objects}
     shown = [c for c in claims if c.mask.any() and video.index(c.frame) > starts[c.object_id]]
     found = dict(zip(map(_key, shown), _arrivals(args, video, shown, given), strict=True))
-    cycles = [Cycle(c.object_id, c.frame, c.who, found.get(_key(c))) for c in claims]
+    cycles = [Cycle(c.object_id, c.frame, c.who, *found.get(_key(c), (None,))) for c in claims]
     grounds.write_cycles(args.output, video, cycles, {"video": video.digest, **inputs})
 
 
@@ -105,8 +113,8 @@ def track_back(
     frames: FrameSource,
     claims: Sequence[Claim],
     given: Mapping[int, Mask],
-) -> list[float]:
-    """IoU with the given mask at which each claim arrives; frames are encoded once for all.
+) -> list[Arrival]:
+    """How each claim arrives at the given mask; frames are encoded once for all.
 
     Args:
         propagate: (frames, prompts) to results, in the order of the frames.
@@ -124,12 +132,14 @@ def track_back(
         Prompt(last - video.index(c.frame), number, c.mask, given=True)
         for number, c in enumerate(claims, 1)
     ]
-    found: dict[int, float] = {}
+    found: dict[int, Arrival] = {}
+    gone = dict.fromkeys(range(1, len(claims) + 1), 0)
     for result in propagate(Reversed(frames), prompts) if prompts else ():
         for number, logits in zip(result.object_ids, result.logits, strict=True):
-            target = claims[number - 1].object_id
+            target, mask = claims[number - 1].object_id, logits > 0
             if starts[target] == last - result.frame:
-                found[number] = iou(logits > 0, given[target])
+                found[number] = Arrival(iou(mask, given[target]), gone[number])
+            gone[number] += not mask.any()
         if len(found) == len(claims):
             break
     return [found[number] for number in range(1, len(claims) + 1)]
@@ -137,7 +147,7 @@ def track_back(
 
 def _arrivals(
     args: argparse.Namespace, video: Video, claims: Sequence[Claim], given: Mapping[int, Mask]
-) -> list[float]:
+) -> list[Arrival]:
     chosen = settings.block(args.settings, "tracker", "method")
     weights = settings.block(chosen, "model", "source")
     propagator, config = plugins.configured("propagators", args.settings)  # imports torch
@@ -158,7 +168,7 @@ def _arrivals(
             tracker = library.build(job.load(chosen["method"], weights), switches)
             return job.each(propagator.propagate(tracker, frames, prompts, config))
 
-        def arrive(at_once: int) -> list[float]:
+        def arrive(at_once: int) -> list[Arrival]:
             parts = [claims[i : i + at_once] for i in range(0, len(claims), at_once)]
             back = [track_back(propagate, video, job.frames, part, given) for part in parts]
             return [arrival for part in back for arrival in part]
