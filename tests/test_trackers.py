@@ -25,7 +25,8 @@ from kit.core.errors import ConfigError, DataError
 from kit.propagators import greedy
 from kit.trackers import rows, sam2, sam3
 from kit.trackers.attention import batches, weighted_keys
-from kit.trackers.base import Context, Memory, Prompt, Recall, Tracker
+from kit.trackers.base import Context, Encoded, Memory, Prompt, Recall, Tracker
+from kit.trackers.recorded import Recorded
 from kit.trackers.square import square_mask
 
 LENGTH = 19  # longer than pointers reach back (16)
@@ -371,3 +372,28 @@ def test_a_yaml_that_the_engine_cannot_follow_is_an_error(
     monkeypatch.setattr(models["sam2"], "memory_temporal_stride_for_eval", 2)
     with pytest.raises(ConfigError, match="stride"):
         sam2.build(models["sam2"], sam2.Config())
+
+
+def test_an_encoder_that_cannot_be_recorded_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a device whose memory has no room for the graph; it is tried once."""
+
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore.")
+
+    class OnDevice(torch.Tensor):
+        is_cuda = True
+
+    asked: list[torch.Tensor] = []
+    encoded = Encoded(torch.ones(1), torch.ones(1), (torch.ones(1), torch.ones(1)))
+
+    def work(pixels: torch.Tensor) -> Encoded:
+        asked.append(pixels)
+        return encoded
+
+    encode = Recorded(work)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", full)
+    pixels = torch.zeros(1, 3, 8, 8).as_subclass(OnDevice)
+    with pytest.warns(UserWarning, match=r"not recorded, so it is slower \(CUDA out of memory. Tr"):
+        assert encode(pixels) is encoded
+    assert encode(pixels) is encoded
+    assert len(asked) == 2

@@ -5,6 +5,7 @@ than the device to run them (an H200 in a virtual machine: 40 ms a frame launche
 The kernels are the same, and so are the bits.
 """
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -25,6 +26,7 @@ class Recorded:
     def __init__(self, work: Callable[[Tensor], Encoded]) -> None:
         self._work = work
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._refused = False
 
     def __call__(self, pixels: Tensor) -> Encoded:
         """What the function makes of a tensor; both in the same numeric mode as at the first call.
@@ -32,16 +34,25 @@ class Recorded:
         Args:
             pixels: float32 [1, 3, S, S].
         """
-        if not pixels.is_cuda:
-            return self._work(pixels)
+        if self._graph is None and pixels.is_cuda and not self._refused:
+            self._try_to_record(pixels)
         if self._graph is None:
-            self._graph = self._record(pixels)
+            return self._work(pixels)
         self._pixels.copy_(pixels)
         self._graph.replay()
         fine, middle = self._found.fine
         return Encoded(
             self._found.tokens.clone(), self._found.position, (fine.clone(), middle.clone())
         )
+
+    def _try_to_record(self, pixels: Tensor) -> None:
+        """A graph needs memory of its own, and is no more than a convenience."""
+        try:
+            self._graph = self._record(pixels)
+        except RuntimeError as error:  # `torch.OutOfMemoryError` is one; so is a broken recording
+            self._refused = True
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            warnings.warn(f"vision encoder: not recorded, so it is slower ({why})", stacklevel=3)
 
     def _record(self, pixels: Tensor) -> torch.cuda.CUDAGraph:
         self._pixels = pixels.clone()
