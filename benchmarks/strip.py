@@ -32,7 +32,8 @@ def main() -> None:
                         default=["first frame only=first.sam3",
                                  "re-prompted, top 3=exemplar.dinov3.top3.sam3",
                                  "re-prompted, two passes="
-                                 "exemplar.dinov3.checked.sam3_ways@first.sam3"])  # fmt: skip
+                                 "exemplar.dinov3.checked.sam3_ways.nearest"
+                                 "@first.sam3"])  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("benchmarks/demo.png"))
     args = parser.parse_args()
     video = artifacts.read_video(args.work / f"frames/{args.video}.json")
@@ -46,13 +47,20 @@ def main() -> None:
     picture.quantize(256).save(args.output, optimize=True)  # a third of the bytes
 
 
+def _anchors(work: Path, path: str, video: str) -> Path:
+    """The anchors of a chain of presets, which goes on with a propagator and maybe an emission."""
+    chain, at, first = path.partition("@")
+    parts = chain.split(".")
+    while not (found := work / f"anchors/{'.'.join(parts)}{at}{first}/{video}.json").exists():
+        parts.pop()
+    return found
+
+
 def _row(work: Path, video: Video, title: str, path: str, chosen: list[str], ident: int) -> Pixels:
     """One recipe: a title and its pictures, those of anchors with a bold frame."""
     masks = dict(artifacts.read_pngs(work / f"masks/{path}/{video.name}.zip"))
-    chain, at, first = path.partition("@")
-    mining = chain.rsplit(".", 1)[0] + at + first
-    found = artifacts.anchors_inputs(work / f"anchors/{mining}/{video.name}.json")
-    anchors = artifacts.read_anchors(work / f"anchors/{mining}/{video.name}.json", video, found)
+    found = _anchors(work, path, video.name)
+    anchors = artifacts.read_anchors(found, video, artifacts.anchors_inputs(found))
     shown = {a.frame for a in anchors.anchors if a.object_id == ident}
     pictures: list[Pixels] = []
     for frame in chosen:

@@ -34,6 +34,7 @@ from kit.metrics import mosev2
 from kit.metrics.objects import ObjectResult
 from kit.propagators import greedy, memory_tree
 from kit.runtime import models
+from kit.stages.emission import settle_by_time
 from kit.trackers import sam2, sam3
 from kit.trackers.base import Prompt, Tracker
 
@@ -76,13 +77,29 @@ def first_prompts(clip: synthetic.Clip) -> list[Prompt]:
 
 
 def track(
-    tracker: Tracker, clip: synthetic.Clip, prompts: Sequence[Prompt], policy: Any, config: Any
+    tracker: Tracker,
+    clip: synthetic.Clip,
+    prompts: Sequence[Prompt],
+    policy: Any,
+    config: Any,
+    overlap: str = "logits",
 ) -> LabelMaps:
-    """Label maps of a whole clip; empty before the earliest prompt."""
+    """Label maps of a whole clip; empty before the earliest prompt.
+
+    Of an overlap the higher logit wins, or with "nearest" who was prompted nearest in time.
+    """
     maps = np.zeros_like(clip.labels)
     for result in policy.propagate(tracker, list(clip.frames), prompts, config):
-        maps[result.frame] = resolve_overlaps(result.logits, result.object_ids)
+        labels, ids = resolve_overlaps(result.logits, result.object_ids), result.object_ids
+        if overlap == "nearest":
+            claims = dict(zip(ids, result.logits > 0, strict=True))
+            settle_by_time(labels, claims, {i: _frames_away(prompts, i, result.frame) for i in ids})
+        maps[result.frame] = labels
     return maps
+
+
+def _frames_away(prompts: Sequence[Prompt], object_id: int, frame: int) -> int:
+    return min(abs(p.frame - frame) for p in prompts if p.object_id == object_id)
 
 
 def first_pass(tracker: Tracker, clip: synthetic.Clip) -> tuple[LabelMaps, FirstPass]:
@@ -146,7 +163,11 @@ Find = Callable[[synthetic.Clip, FirstPass], list[Prompt]]  # anchors, after a f
 
 
 def reprompting(
-    tracker: Tracker, clips: Sequence[synthetic.Clip], find: Find, config: greedy.Config
+    tracker: Tracker,
+    clips: Sequence[synthetic.Clip],
+    find: Find,
+    config: greedy.Config,
+    overlap: str = "logits",
 ) -> dict[str, float]:
     """First frame only, re-prompted with found anchors, and restarted from each anchor alone.
 
@@ -160,7 +181,7 @@ def reprompting(
         found = find(clip, first)
         maps = {
             "first": alone,
-            "reprompted": track(tracker, clip, [*given, *found], greedy, config),
+            "reprompted": track(tracker, clip, [*given, *found], greedy, config, overlap),
         }
         maps["restart"] = restarted(tracker, clip, maps["first"], found)
         for name, each in maps.items():
@@ -279,6 +300,7 @@ def _rows(args: argparse.Namespace) -> Iterator[Row]:
             how = {
                 "find": partial(anchors_of, mining, tracker),
                 "config": recipe_propagator("two_pass"),
+                "overlap": recipe_overlap("two_pass"),
             }
             measure = partial(reprompting, tracker, **how)
             yield f"{name} re-prompting, {suite}", suite, measure
@@ -321,6 +343,12 @@ def recipe_propagator(recipe: str) -> Any:
     values = load(RECIPE).values
     preset = values["propagators"][values["recipes"][recipe]["propagator"]]
     return plugins.configured("propagators", preset)[1]
+
+
+def recipe_overlap(recipe: str) -> str:
+    """Who wins an overlap in a recipe of the tiny family."""
+    values = load(RECIPE).values
+    return str(values["emissions"][values["recipes"][recipe]["emission"]]["overlap"])
 
 
 def recipe_mining(sam3_source: str, dinov3_source: str) -> Mining:

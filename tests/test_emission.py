@@ -13,9 +13,9 @@ from kit.cli import main
 from kit.core import artifacts, masks
 from kit.core.files import sha256
 from kit.core.types import Video, VideoObject
-from kit.stages.emission import emits
+from kit.stages.emission import NEVER, emits, settle_by_time
 from kit.stages.masks import Track
-from kit.trackers.base import FrameResult
+from kit.trackers.base import FrameResult, Prompt
 
 SHAPE = (3, 8)
 
@@ -44,7 +44,8 @@ def video(tmp_path: Path) -> Video:
     artifacts.write_video(tmp_path / "v.json", video)
     given = {1: np.zeros(SHAPE, bool), 2: np.zeros(SHAPE, bool)}
     given[1][:, :2], given[2][:, 6:] = True, True
-    track = Track(video, given)
+    prompts = [Prompt(frame, i, given[i], frame == 0) for frame, i in ((0, 1), (1, 1), (0, 2))]
+    track = Track(video, given, prompts)
     results = [
         result(0, (0, 4), (2, 8), (-9, -9), (0, 0)),
         result(1, (0, 5), (3, 8), (9, 0.2), (0.5, 0.9)),  # contested: columns 3 and 4
@@ -117,15 +118,33 @@ def test_what_becomes_free_goes_to_who_else_claimed_it(video: Video, tmp_path: P
         ("logits", [1, 1, 1, 2, 2, 2, 2, 2]),
         ("surer", [1, 1, 1, 1, 1, 2, 2, 2]),  # 9 + log 0.5 beats 0.2 + log 0.9
         ("smaller", [1, 1, 1, 1, 1, 2, 2, 2]),  # equal areas: the lower id
+        ("nearest", [1, 1, 1, 1, 1, 2, 2, 2]),  # object 1 has an anchor there
     ],
 )
 def test_overlaps(overlap: str, expected: list[int], video: Video, tmp_path: Path) -> None:
     assert emitted(tmp_path, overlap=overlap)["00001"] == expected
 
 
+def test_who_was_prompted_nearest_in_time_wins() -> None:
+    """Three claim a pixel; the equally near keep what they have, and what is free is taken."""
+    labels = np.array([[1, 2, 3, 0, 0, 2]], np.uint8)
+    claims = {i: np.array([row], bool) for i, row in {
+        1: [1, 1, 1, 0, 0, 0], 2: [1, 1, 1, 1, 0, 1], 3: [1, 1, 1, 1, 0, 1],
+    }.items()}  # fmt: skip
+    for away, expected in (
+        ({1: 5, 2: 5, 3: 5}, [1, 2, 3, 2, 0, 2]),
+        ({1: 1, 2: 5, 3: 5}, [1, 1, 1, 2, 0, 2]),
+        ({1: 9, 2: 5, 3: 2}, [3, 3, 3, 3, 0, 3]),
+        ({1: 4, 2: NEVER, 3: NEVER}, [1, 1, 1, 2, 0, 2]),
+    ):
+        found = labels.copy()
+        settle_by_time(found, claims, away)
+        assert found[0].tolist() == expected
+
+
 def test_given_frames_stay_the_users(video: Video, tmp_path: Path) -> None:
     """However unsure the scores say it is."""
-    for overlap in ("logits", "surer"):
+    for overlap in ("logits", "surer", "nearest"):
         frame = emitted(tmp_path, presence="expected_score", overlap=overlap)["00000"]
         assert frame[:2] == [1, 1]
         assert frame[6:] == [2, 2]

@@ -20,9 +20,10 @@ from kit.core.files import sha256
 from kit.core.types import Video
 from kit.stages import settings
 
-VERSION = 1
+VERSION = 2
 Rule = Callable[[float, float], bool]  # of object score logit and predicted IoU
-OVERLAP = ("logits", "smaller", "surer")
+OVERLAP = ("logits", "smaller", "surer", "nearest")
+NEVER = np.iinfo(np.int64).max  # frames to the nearest prompt of whom nobody was shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,10 +117,19 @@ class Emission:
 
     def _settle(self, labels: masks.LabelMap, claims: dict[int, masks.Mask], frame: str) -> None:
         """Paint what is claimed, the strongest last; with "logits" only what became free."""
+        if self.overlap == "nearest":
+            settle_by_time(labels, claims, {i: self._frames_away(i, frame) for i in claims})
+            return
         free = labels == 0
         for object_id in sorted(claims, key=lambda i: self._strength(i, claims[i], frame)):
             claimed = claims[object_id]
             labels[claimed & free if self.overlap == "logits" else claimed] = object_id
+
+    def _frames_away(self, object_id: int, frame: str) -> int:
+        """How far the nearest frame is on which an object was prompted."""
+        here = self.video.index(frame)
+        prompted = self.notes.get("prompted", {}).get(str(object_id), [])
+        return min((abs(self.video.index(name) - here) for name in prompted), default=NEVER)
 
     def _strength(self, object_id: int, claimed: masks.Mask, frame: str) -> tuple[float, int]:
         """Ascending; ties go to the lower id."""
@@ -127,6 +137,28 @@ class Emission:
             return -float(claimed.sum()), -object_id
         soft = self.notes["objects"][str(object_id)][frame]
         return soft["presence"] + math.log(max(soft["iou"], 1e-6)), -object_id
+
+
+def settle_by_time(
+    labels: masks.LabelMap, claims: Mapping[int, masks.Mask], away: Mapping[int, int]
+) -> None:
+    """Give each pixel to the claimant that was prompted nearest in time, in place.
+
+    A tracker that has taken a look-alike for its object is as sure of it as the tracker of the
+    other one, which may have been shown it a moment ago: time tells them apart where logits do not.
+    Whose prompts are equally near keep what they have.
+
+    Args:
+        labels: The label map so far, `uint8[H, W]`.
+        claims: What each object covers, `bool[H, W]` by id.
+        away: Frames to the nearest prompt of each.
+    """
+    distance = np.full(labels.shape, NEVER)
+    for object_id in claims:
+        distance[labels == object_id] = away[object_id]
+    for object_id in sorted(claims, key=lambda i: (away[i], i)):
+        won = claims[object_id] & ((away[object_id] < distance) | (labels == 0))
+        labels[won], distance[won] = object_id, away[object_id]
 
 
 def _choice(values: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> str:

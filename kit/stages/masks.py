@@ -5,7 +5,7 @@ and the quality of each object on each frame beside them.
 """
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from kit.stages import settings
 from kit.stages.candidates import first_mask
 from kit.stages.propagation import Propagation
 
-VERSION = 2
+VERSION = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         propagation = Propagation(job, args.settings, prompts, args.tracks, shared)
 
         def propagate(at_once: int) -> None:
-            track = Track(video, given)
+            track = Track(video, given, prompts)
             pngs = track.paint(propagation.results(at_once))
             artifacts.write_masks(args.output, pngs, track.describe, inputs)
 
@@ -80,8 +80,10 @@ def prompts_of(video: Video, given: Mapping[int, masks.Mask], selection: Selecti
 class Track:
     """Turns soft masks into label maps while noting what they were made of."""
 
-    def __init__(self, video: Video, given: Mapping[int, masks.Mask]) -> None:
-        self.video, self.given = video, given
+    def __init__(
+        self, video: Video, given: Mapping[int, masks.Mask], prompts: Sequence[Any] = ()
+    ) -> None:
+        self.video, self.given, self.prompts = video, given, prompts
         self.objects: dict[int, dict[str, dict[str, float]]] = {o.id: {} for o in video.objects}
         self.contested: dict[str, int] = {}
         self.claims: dict[str, dict[str, str]] = {}
@@ -105,7 +107,7 @@ class Track:
                 yield name, None
 
     def describe(self) -> dict[str, Any]:
-        """What `objects.json` says: presence and predicted IoU by object and frame.
+        """What `objects.json` says: prompts, and presence and predicted IoU by object and frame.
 
         Where two objects claim a pixel, also what each of them covers, as COCO run lengths: with
         these, presence and overlaps can be decided anew without propagating again.
@@ -114,6 +116,10 @@ class Track:
             "video": self.video.name,
             "shape": list(self.video.shape),
             "objects": {str(i): frames for i, frames in self.objects.items()},
+            "prompted": {
+                str(o.id): [self.video.frames[p.frame] for p in self.prompts if p.object_id == o.id]
+                for o in self.video.objects
+            },
             "contested": self.contested,
             "claims": self.claims,
         }
