@@ -3,9 +3,9 @@
     python benchmarks/training.py --device cuda --model sam3 hiera_l --frames 8 --objects 3
     python benchmarks/training.py --model tiny --size 256
 
-A step is what `kit train` does: read and resize a clip, run it through memory with gradients, and
-apply them. Peak memory is that of the device, and 0 on a CPU. Weights are random, so nothing here
-speaks of accuracy.
+A step is what `kit train` does: run a clip through memory with gradients, and apply them, while the
+next clip is read and resized. Peak memory is that of the device, and 0 on a CPU. Weights are
+random, so nothing here speaks of accuracy.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Timed:
 
 
 def cost(name: str, recompute: bool, source: clips.Source, args: argparse.Namespace) -> str:
-    """Seconds a step, the share spent on the clip, and peak memory."""
+    """Seconds a step, seconds that a clip takes beside it, and peak memory."""
     model = build(name, args.size, args.device).model
     model.requires_grad_(True)
     if recompute:
@@ -67,7 +67,7 @@ def cost(name: str, recompute: bool, source: clips.Source, args: argparse.Namesp
     read = [there - asked for asked, there in zip(timed.asked, timed.there, strict=True)]
     peak = torch.cuda.max_memory_allocated() / 1e9 if args.device == "cuda" else 0.0
     step, clip_read = median(took[1:]), median(read[1:])
-    return f"{step:8.2f} s a step, {clip_read:6.2f} s of it the clip, {peak:6.1f} GB"
+    return f"{step:8.2f} s a step, {clip_read:6.2f} s a clip beside it, {peak:6.1f} GB"
 
 
 def main() -> None:

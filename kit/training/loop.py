@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from kit.core import files
+from kit.core.ahead import ahead
 from kit.core.errors import DataError
 from kit.training import checkpoint, optimiser, ranks
 from kit.training.objective import Objective, Outcome
@@ -83,8 +84,8 @@ def train(
     run = _Run(objective, phases, rates, config, folder, digest)
     last = min(sum(phase.steps for phase in phases), config.stop or sys.maxsize)
     end = last if stop_after is None else min(stop_after, last)
-    while run.step < end:
-        run.advance()
+    for batch in ahead(run.batch, range(run.step, end)):
+        run.advance(batch)
         if run.step % config.save_every == 0 or run.step == last:
             run.save()
     if run.step == last:
@@ -119,17 +120,20 @@ class _Run:
         self._log = _Log(folder / LOG, self.step, self._total, config.log_every)
         objective.model.train()
 
-    def advance(self) -> None:
+    def batch(self, step: int) -> Any:
+        """What a step learns from; made in a thread while the device is at the one before."""
+        phase = _phase_at(self._phases, step)
+        own = range(ranks.rank(), phase.batch, ranks.count())
+        generators = [np.random.default_rng([self._config.seed, step, clip]) for clip in own]
+        return self._objective.batch(phase.settings, generators)
+
+    def advance(self, batch: Any) -> None:
         """One step."""
         phase = _phase_at(self._phases, self.step)
-        seed, world = (self._config.seed, self.step), ranks.count()
-        own = range(ranks.rank(), phase.batch, world)
-        generators = [np.random.default_rng([*seed, clip]) for clip in own]
-        dropout = np.random.SeedSequence([*seed, ranks.rank()])
+        dropout = np.random.SeedSequence([self._config.seed, self.step, ranks.rank()])
         torch.manual_seed(int(dropout.generate_state(1, np.uint64)[0]))
         factor = optimiser.share(self.step, self._total, self._rates)
         optimiser.set_rates(self._optimizer, factor)
-        batch = self._objective.batch(phase.settings, generators)
         outcome = self._objective.loss(phase.settings, batch)
         loss = self._learn(outcome)
         self.step += 1
