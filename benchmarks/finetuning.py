@@ -1,7 +1,7 @@
 """Cost of a training step at full size, on random weights and drawn 1080p frames read from JPEG.
 
-    python benchmarks/training.py --device cuda --model sam3 hiera_l --frames 8 --objects 3
-    python benchmarks/training.py --model tiny --size 256
+    python benchmarks/finetuning.py --device cuda --model sam3 hiera_l --frames 8 --objects 3
+    python benchmarks/finetuning.py --model tiny --size 256
 
 A step is what `kit train` does: run a clip through memory with gradients, and apply them, while the
 next clip is read and resized. Peak memory is that of the device, and 0 on a CPU. Weights are
