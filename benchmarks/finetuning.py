@@ -12,7 +12,9 @@ import argparse
 import gc
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,24 +30,26 @@ from kit.training.objective import Outcome
 
 
 class Timed:
-    """An objective that notes when batches are asked for and when they are there."""
+    """An objective that notes when steps begin, and how long clips take in their own thread."""
 
     def __init__(self, objective: tracker.Tracking, device: str) -> None:
         self._objective = objective
         self._clock = clock_of(device)
+        self._own_clock = time.thread_time if device == "cpu" else time.perf_counter
         self.model = objective.model
-        self.asked: list[float] = []
-        self.there: list[float] = []
+        self.begun: list[float] = []
+        self.read: list[float] = []
 
     def batch(self, phase: tracker.Config, generators: Sequence[np.random.Generator]) -> Any:
         """See `Objective`."""
-        self.asked.append(self._clock())
+        start = self._own_clock()
         found = self._objective.batch(phase, generators)
-        self.there.append(self._clock())
+        self.read.append(self._own_clock() - start)
         return found
 
     def loss(self, phase: tracker.Config, batch: Any) -> Outcome:
         """See `Objective`."""
+        self.begun.append(self._clock())
         return self._objective.loss(phase, batch)
 
 
@@ -63,11 +67,10 @@ def cost(name: str, recompute: bool, source: clips.Source, args: argparse.Namesp
         loop.train(
             timed, [phase], optimiser.Config(), loop.Config(), Path(folder), "", args.steps + 2
         )
-    took = [after - before for before, after in zip(timed.asked, timed.asked[1:], strict=False)]
-    read = [there - asked for asked, there in zip(timed.asked, timed.there, strict=True)]
+    took = [after - before for before, after in pairwise(timed.begun)]
     peak = torch.cuda.max_memory_allocated() / 1e9 if args.device == "cuda" else 0.0
-    step, clip_read = median(took[1:]), median(read[1:])
-    return f"{step:8.2f} s a step, {clip_read:6.2f} s a clip beside it, {peak:6.1f} GB"
+    step, clip = median(took[1:]), median(timed.read[1:])
+    return f"{step:8.2f} s a step, {clip:6.2f} s a batch of clips beside it, {peak:6.1f} GB"
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from kit.metrics import mosev2
 from kit.metrics.objects import ObjectResult
 from kit.propagators import greedy, memory_tree
 from kit.runtime import models
-from kit.stages.emission import settle_by_time
+from kit.stages.emission import settle
 from kit.trackers import sam2, sam3
 from kit.trackers.base import Prompt, Tracker
 
@@ -93,7 +93,7 @@ def track(
         labels, ids = resolve_overlaps(result.logits, result.object_ids), result.object_ids
         if overlap == "nearest":
             claims = dict(zip(ids, result.logits > 0, strict=True))
-            settle_by_time(labels, claims, {i: _frames_away(prompts, i, result.frame) for i in ids})
+            settle(labels, claims, {i: -_frames_away(prompts, i, result.frame) for i in ids})
         maps[result.frame] = labels
     return maps
 

@@ -13,7 +13,7 @@ from kit.cli import main
 from kit.core import artifacts, masks
 from kit.core.files import sha256
 from kit.core.types import Video, VideoObject
-from kit.stages.emission import NEVER, emits, settle_by_time
+from kit.stages.emission import emits, settle
 from kit.stages.masks import Track
 from kit.trackers.base import FrameResult, Prompt
 
@@ -117,7 +117,7 @@ def test_what_becomes_free_goes_to_who_else_claimed_it(video: Video, tmp_path: P
     [
         ("logits", [1, 1, 1, 2, 2, 2, 2, 2]),
         ("surer", [1, 1, 1, 1, 1, 2, 2, 2]),  # 9 + log 0.5 beats 0.2 + log 0.9
-        ("smaller", [1, 1, 1, 1, 1, 2, 2, 2]),  # equal areas: the lower id
+        ("smaller", [1, 1, 1, 2, 2, 2, 2, 2]),  # equal areas: as by logits
         ("nearest", [1, 1, 1, 1, 1, 2, 2, 2]),  # object 1 has an anchor there
     ],
 )
@@ -125,20 +125,20 @@ def test_overlaps(overlap: str, expected: list[int], video: Video, tmp_path: Pat
     assert emitted(tmp_path, overlap=overlap)["00001"] == expected
 
 
-def test_who_was_prompted_nearest_in_time_wins() -> None:
-    """Three claim a pixel; the equally near keep what they have, and what is free is taken."""
+def test_the_strongest_claimant_wins() -> None:
+    """Three claim a pixel; equals keep what they have, and the first of them takes what is free."""
     labels = np.array([[1, 2, 3, 0, 0, 2]], np.uint8)
     claims = {i: np.array([row], bool) for i, row in {
         1: [1, 1, 1, 0, 0, 0], 2: [1, 1, 1, 1, 0, 1], 3: [1, 1, 1, 1, 0, 1],
     }.items()}  # fmt: skip
-    for away, expected in (
-        ({1: 5, 2: 5, 3: 5}, [1, 2, 3, 2, 0, 2]),
-        ({1: 1, 2: 5, 3: 5}, [1, 1, 1, 2, 0, 2]),
-        ({1: 9, 2: 5, 3: 2}, [3, 3, 3, 3, 0, 3]),
-        ({1: 4, 2: NEVER, 3: NEVER}, [1, 1, 1, 2, 0, 2]),
+    for strength, expected in (
+        ({1: -5, 2: -5, 3: -5}, [1, 2, 3, 2, 0, 2]),
+        ({1: -1, 2: -5, 3: -5}, [1, 1, 1, 2, 0, 2]),
+        ({1: -9, 2: -5, 3: -2}, [3, 3, 3, 3, 0, 3]),
+        ({1: -4, 2: -math.inf, 3: -math.inf}, [1, 1, 1, 2, 0, 2]),
     ):
         found = labels.copy()
-        settle_by_time(found, claims, away)
+        settle(found, claims, strength)
         assert found[0].tolist() == expected
 
 

@@ -23,7 +23,6 @@ from kit.stages import settings
 VERSION = 2
 Rule = Callable[[float, float], bool]  # of object score logit and predicted IoU
 OVERLAP = ("logits", "smaller", "surer", "nearest")
-NEVER = np.iinfo(np.int64).max  # frames to the nearest prompt of whom nobody was shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,49 +115,55 @@ class Emission:
         }
 
     def _settle(self, labels: masks.LabelMap, claims: dict[int, masks.Mask], frame: str) -> None:
-        """Paint what is claimed, the strongest last; with "logits" only what became free."""
-        if self.overlap == "nearest":
-            settle_by_time(labels, claims, {i: self._frames_away(i, frame) for i in claims})
-            return
-        free = labels == 0
-        for object_id in sorted(claims, key=lambda i: self._strength(i, claims[i], frame)):
-            claimed = claims[object_id]
-            labels[claimed & free if self.overlap == "logits" else claimed] = object_id
+        """Paint what is claimed; what became free and has no stronger claimant is the surest's."""
+        order = sorted(claims, key=lambda i: (-self._surety(i, frame), i))
+        strength = {i: self._strength(i, claims[i], frame) for i in order}
+        settle(labels, {i: claims[i] for i in order}, strength)
 
-    def _frames_away(self, object_id: int, frame: str) -> int:
-        """How far the nearest frame is on which an object was prompted."""
+    def _strength(self, object_id: int, claimed: masks.Mask, frame: str) -> float:
+        """Of a claim; with "logits" all are equal, so that everybody keeps what the logits gave."""
+        match self.overlap:
+            case "smaller":
+                return -float(claimed.sum())
+            case "surer":
+                return self._surety(object_id, frame)
+            case "nearest":
+                return -self._frames_away(object_id, frame)
+        return 0.0
+
+    def _surety(self, object_id: int, frame: str) -> float:
+        soft = self.notes["objects"][str(object_id)][frame]
+        return float(soft["presence"] + math.log(max(soft["iou"], 1e-6)))
+
+    def _frames_away(self, object_id: int, frame: str) -> float:
+        """How far the nearest frame is on which an object was prompted.
+
+        A tracker that has taken a look-alike for its object is as sure of it as that of the other
+        one, which may have been shown it a moment ago: time tells them apart where logits do not.
+        """
         here = self.video.index(frame)
         prompted = self.notes.get("prompted", {}).get(str(object_id), [])
-        return min((abs(self.video.index(name) - here) for name in prompted), default=NEVER)
-
-    def _strength(self, object_id: int, claimed: masks.Mask, frame: str) -> tuple[float, int]:
-        """Ascending; ties go to the lower id."""
-        if self.overlap == "smaller":
-            return -float(claimed.sum()), -object_id
-        soft = self.notes["objects"][str(object_id)][frame]
-        return soft["presence"] + math.log(max(soft["iou"], 1e-6)), -object_id
+        return min((float(abs(self.video.index(f) - here)) for f in prompted), default=math.inf)
 
 
-def settle_by_time(
-    labels: masks.LabelMap, claims: Mapping[int, masks.Mask], away: Mapping[int, int]
+def settle(
+    labels: masks.LabelMap, claims: Mapping[int, masks.Mask], strength: Mapping[int, float]
 ) -> None:
-    """Give each pixel to the claimant that was prompted nearest in time, in place.
+    """Give each pixel to its strongest claimant, in place.
 
-    A tracker that has taken a look-alike for its object is as sure of it as the tracker of the
-    other one, which may have been shown it a moment ago: time tells them apart where logits do not.
-    Whose prompts are equally near keep what they have.
+    Among equally strong ones it stays whose it is, and is the first one's if it is nobody's.
 
     Args:
         labels: The label map so far, `uint8[H, W]`.
         claims: What each object covers, `bool[H, W]` by id.
-        away: Frames to the nearest prompt of each.
+        strength: Of each claim.
     """
-    distance = np.full(labels.shape, NEVER)
+    held = np.full(labels.shape, -np.inf)
     for object_id in claims:
-        distance[labels == object_id] = away[object_id]
-    for object_id in sorted(claims, key=lambda i: (away[i], i)):
-        won = claims[object_id] & ((away[object_id] < distance) | (labels == 0))
-        labels[won], distance[won] = object_id, away[object_id]
+        held[labels == object_id] = strength[object_id]
+    for object_id in sorted(claims, key=lambda i: -strength[i]):  # the order of `claims` if equal
+        won = claims[object_id] & ((strength[object_id] > held) | (labels == 0))
+        labels[won], held[won] = object_id, strength[object_id]
 
 
 def _choice(values: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> str:
