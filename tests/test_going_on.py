@@ -157,6 +157,13 @@ def test_anchors_are_tracked_back(work: Work) -> None:
     assert path.read_bytes() == before
 
 
+def test_masks_tell_on_which_frames_objects_were_prompted(work: Work) -> None:
+    """An emission reads it, to know who was prompted nearest in time."""
+    path = stage("masks", work, GREEDY, "--anchors", str(work.anchors), output="m.zip")
+    notes = artifacts.read_masks(path, {"anchors": sha256(work.anchors)})
+    assert notes["prompted"] == {"1": [NAMES[0], NAMES[2]], "2": [NAMES[0]]}
+
+
 def test_an_anchor_before_its_object_is_not_tracked(work: Work) -> None:
     video = artifacts.read_video(work.index)
     given = Anchor(NAMES[0], 1, encode_rle(labels(0) == 1), 0.9, None, "by hand")

@@ -342,6 +342,12 @@ def test_frames_on_which_nothing_is_found_on_the_way_are_counted() -> None:
     assert arrived == [(1.0, 4), (0.0, 0)]
 
 
+def test_what_came_of_tracking_back_is_read_as_it_was_written(tmp_path: Path) -> None:
+    cycles = [Cycle(1, FRAMES[9], "anchor", 0.25, 4), Cycle(1, FRAMES[12], "anchor", None)]
+    grounds.write_cycles(tmp_path / "c.json", VIDEO, cycles, {"video": "digest"})
+    assert grounds.read_cycles(tmp_path / "c.json", VIDEO, {"video": "digest"}) == cycles
+
+
 # --- rivals -------------------------------------------------------------------------------------
 
 SWAPPED = [np.where(t > 0, 3 - t, 0).astype(np.uint8) for t in TRUTH]  # red and orange mistaken
