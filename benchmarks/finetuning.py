@@ -10,7 +10,6 @@ random, so nothing here speaks of accuracy.
 
 import argparse
 import gc
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -105,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
