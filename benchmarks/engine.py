@@ -30,9 +30,10 @@ import torch
 from libraries import NAMES, Folder, Subject, build
 from PIL import Image
 
+from kit.core.types import Prompt
 from kit.propagators import greedy, memory_tree
 from kit.runtime import models
-from kit.trackers.base import Context, Encoded, Hypothesis, Prompt
+from kit.trackers.base import Context, Encoded, Hypothesis
 
 SURE = 0.0  # of `uncertainty`: pathways stay identical
 

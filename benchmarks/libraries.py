@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from kit.core.images import read_image
-from kit.core.types import Image
+from kit.core.types import Image, Prompt
 from kit.trackers import sam2, sam3
-from kit.trackers.base import Prompt
 
 SMALL_TRUNK = (  # overrides of sam2.1_hiera_t.yaml
     "++model.image_encoder.trunk.embed_dim=16",

@@ -24,6 +24,7 @@ import torch
 import transformers
 
 from kit.core import artifacts, images
+from kit.core.images import first_mask
 from kit.core.masks import encode_rle
 from kit.core.types import Candidate, Features, Video
 from kit.data import scenes, synthetic
@@ -33,7 +34,6 @@ from kit.embedders import dinov3
 from kit.runtime import models, tiny
 from kit.stages import features as describing
 from kit.stages import frames as indexing
-from kit.stages.candidates import first_mask
 
 TINY = {"source": "tiny"}
 Measured = tuple[int, float, float, float]  # see `measure`

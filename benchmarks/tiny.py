@@ -28,7 +28,7 @@ from kit import plugins
 from kit.config import load
 from kit.core.errors import ConfigError
 from kit.core.masks import decode_rle, encode_png, resolve_overlaps
-from kit.core.types import FirstPass, State
+from kit.core.types import FirstPass, Prompt, State
 from kit.data import synthetic
 from kit.metrics import mosev2
 from kit.metrics.objects import ObjectResult
@@ -36,7 +36,7 @@ from kit.propagators import greedy, memory_tree
 from kit.runtime import models
 from kit.stages.emission import settle
 from kit.trackers import sam2, sam3
-from kit.trackers.base import Prompt, Tracker
+from kit.trackers.base import Tracker
 
 RECIPE = Path(__file__).parents[1] / "config" / "train_tiny.yaml"  # settings chosen on validation
 GROUPS, APART = 3, 10_000  # groups of videos, and how far their indices lie apart

@@ -36,7 +36,7 @@ TOOLS = {
     "score": "kit.metrics.score",
     "compare": "kit.metrics.compare",
     "audit": "kit.metrics.audit",
-    "check": "kit.submission.check",
+    "check": "kit.submission.check_command",
     "pack": "kit.submission.pack",
     "ledger": "kit.submission.ledger",
     "holdout": "kit.data.holdout",

@@ -12,12 +12,14 @@ import pytest
 
 from kit.core.errors import DeviceError
 from kit.runtime import devices
+from kit.runtime.lease import lease
 
 HOLDER = """
 import os, time
 from kit.runtime import devices
+from kit.runtime.lease import lease
 devices.visible_devices = lambda: ["0", "1"]
-with devices.lease() as device:
+with lease() as device:
     print(device, os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
     time.sleep(60)
 """
@@ -43,7 +45,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *ids: str) -> None:
 def test_no_gpu_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    with devices.lease() as device:
+    with lease() as device:
         assert device == "cpu"
         assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
 
@@ -142,7 +144,7 @@ def test_two_jobs_two_devices_and_the_third_waits(
         killer = threading.Timer(0.5, first.kill)
         killer.start()
         start = time.monotonic()
-        with devices.lease():
+        with lease():
             assert time.monotonic() - start > 0.2
             assert os.environ["CUDA_VISIBLE_DEVICES"] == freed
         assert "all leased" in capfd.readouterr().err
@@ -156,5 +158,5 @@ def test_a_lease_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "MIG-GPU-1/2/0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-GPU-1/2/0")
     for _ in range(2):
-        with devices.lease() as device:
+        with lease() as device:
             assert device == "cuda"

@@ -12,10 +12,9 @@ from PIL import Image
 from kit.cli import main
 from kit.core import artifacts, masks
 from kit.core.files import sha256
-from kit.core.types import Video, VideoObject
+from kit.core.types import FrameResult, Prompt, Video, VideoObject
 from kit.stages.emission import emits, settle
 from kit.stages.masks import Track
-from kit.trackers.base import FrameResult, Prompt
 
 SHAPE = (3, 8)
 

@@ -12,10 +12,10 @@ from tiny_models import counted_passes
 from kit.cli import main
 from kit.core import artifacts, grounds
 from kit.core.files import sha256
+from kit.core.labels import Labels
 from kit.core.masks import encode_png, encode_rle
 from kit.core.types import Anchor, Candidate, Selection
 from kit.detectors import prompting
-from kit.metrics.labels import Labels
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 TINY = {"source": "tiny"}

@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from kit.core.types import FrameResult, Prompt
 from kit.propagators import greedy, memory_tree
 from kit.propagators.branching import Pick
 from kit.trackers import sam2, sam3
-from kit.trackers.base import FrameResult, Prompt, Tracker
+from kit.trackers.base import Tracker
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden" / "tracker"
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny_models import Clip, tiny_sam2, tiny_sam3
 
+from kit.core.types import Prompt
 from kit.propagators import greedy, memory_tree
 from kit.trackers import sam2, sam3
-from kit.trackers.base import Encoded, Prompt, Tracker
+from kit.trackers.base import Encoded, Tracker
 
 pytestmark = pytest.mark.gpu
 CLIP = Clip(24)

@@ -21,11 +21,12 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kit.core.types import Prompt
 from kit.propagators import branching, dam4sam, greedy, memory_tree, rcms, samurai, seen
 from kit.propagators.objects import Answers, Way, follow
 from kit.propagators.stream import Outbox
 from kit.trackers import rows, sam2, sam3
-from kit.trackers.base import Prompt, Tracker
+from kit.trackers.base import Tracker
 from kit.trackers.device import uploaded
 from kit.trackers.recorded import Recorded
 

@@ -1,6 +1,7 @@
 """The shape of the house: who may import whom, and what must stay light."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,38 @@ def test_imports_point_down(file: Path) -> None:
         assert not name.startswith("snakemake"), f"{file}: {name}"
         if name.startswith("kit."):
             assert name.split(".")[1] in allowed, f"{file} imports {name}"
+
+
+def module_of(name: str, modules: set[str]) -> str | None:
+    """The module that an imported name is, or is defined in; None outside the kit."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def circle(imported: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a ring, the first one again at the end; none: empty."""
+    try:
+        graphlib.TopologicalSorter(imported).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_circles() -> None:
+    """Imports inside functions count too: they hide a circle and do not open it."""
+    files = {".".join(f.relative_to(KIT.parent).with_suffix("").parts): f for f in FILES}
+    modules = {name: file for name, file in files.items() if file.name != "__init__.py"}
+    imported = {
+        name: {m for i in imports(file) if (m := module_of(i, set(modules)))}
+        for name, file in modules.items()
+    }
+    assert circle(imported) == []
+
+
+def test_a_circle_is_seen() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b"}})
+    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(KIT)))

@@ -16,11 +16,10 @@ from pycocotools import mask as coco
 
 from kit.core import masks
 from kit.core.errors import ArtifactError
+from kit.core.images import first_mask
 from kit.core.masks import encode_png
-from kit.core.types import Anchor, Selection, Video, VideoObject
-from kit.stages.candidates import first_mask
+from kit.core.types import Anchor, FrameResult, Selection, Video, VideoObject
 from kit.stages.masks import Track, prompts_of
-from kit.trackers.base import FrameResult
 
 SHAPE = (4, 6)
 

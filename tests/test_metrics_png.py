@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kit.metrics import png
+from kit.core import png
 
 
 def pillow(data):

@@ -11,20 +11,12 @@ import torch
 from tiny_models import Clip, tiny_sam2, tiny_sam3, with_presence
 
 from kit.core.errors import DataError
+from kit.core.types import FrameResult, Prompt
 from kit.propagators import dam4sam, greedy, kalman, samurai
 from kit.propagators.samurai import Motion
 from kit.propagators.seen import Shapes, shapes
 from kit.trackers import sam2, sam3
-from kit.trackers.base import (
-    Context,
-    Encoded,
-    FrameResult,
-    Hypothesis,
-    Memory,
-    Prompt,
-    Span,
-    Tracker,
-)
+from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Span, Tracker
 
 SPAN = Span(recent=6, pointers=16, anchors=None, past_pointers=True, far_pointers=False)
 SIDE = 32

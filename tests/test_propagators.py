@@ -14,6 +14,7 @@ import torch
 from tiny_models import Clip, tiny_sam2, tiny_sam3, with_presence
 
 from kit.core.errors import DataError
+from kit.core.types import FrameResult, Prompt
 from kit.propagators import branching, greedy, memory_tree, rcms
 from kit.propagators.prompts import by_object
 from kit.propagators.recall import Course, History, Kept, by_rank, closest, forget
@@ -21,17 +22,7 @@ from kit.propagators.shelf import Shelf
 from kit.propagators.stream import EncodedFrames
 from kit.propagators.trail import Node, Trail
 from kit.trackers import sam2, sam3
-from kit.trackers.base import (
-    Context,
-    Encoded,
-    FrameResult,
-    Hypothesis,
-    Memory,
-    Prompt,
-    Recall,
-    Span,
-    Tracker,
-)
+from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Recall, Span, Tracker
 
 SPAN = Span(recent=6, pointers=16, anchors=None, past_pointers=True, far_pointers=False)
 ONE = np.ones((4, 4), bool)

@@ -16,7 +16,8 @@ from PIL import Image
 
 from kit.core.errors import DataError, SubmissionError
 from kit.submission import rules
-from kit.submission.check import Report, add_arguments, check, run
+from kit.submission.check import Report, check
+from kit.submission.check_command import add_arguments, run
 from kit.submission.rules import FATAL, HARMLESS, RULES, WRONG, ZERO
 
 H, W = 6, 9

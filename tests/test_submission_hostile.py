@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_submission_check import META, H, W, codes, good, png, write_zip
 
+from kit.core import png as evaluator_png
 from kit.core.errors import SubmissionError
-from kit.metrics import png as evaluator_png
 from kit.submission import frames
 from kit.submission import png as pictures
 from kit.submission.check import check
@@ -120,8 +120,8 @@ def test_pictures_of_another_size_are_not_decoded(monkeypatch):
 @pytest.mark.parametrize("slow", [False, True])
 def test_data_of_another_length(slow, monkeypatch):
     if slow:  # as where libdeflate is not installed
-        monkeypatch.setattr("kit.metrics.png.zlib_decompress", evaluator_png._inflate_slowly)
-        monkeypatch.setattr("kit.metrics.png.DeflateError", zlib.error)
+        monkeypatch.setattr("kit.core.png.zlib_decompress", evaluator_png._inflate_slowly)
+        monkeypatch.setattr("kit.core.png.DeflateError", zlib.error)
     look = pictures.look.__wrapped__
     assert look(png(1, 5), (H, W), frozenset({0, 1})).strangers == {5}
     bomb = raw_png(bytes(10 * H * (W + 1)))  # more rows than declared: never inflated whole

@@ -22,10 +22,11 @@ from transformers import Sam2VideoVideoProcessor, Sam3TrackerVideoProcessor
 from transformers.models.sam3.image_processing_sam3 import Sam3ImageProcessor
 
 from kit.core.errors import ConfigError, DataError
+from kit.core.types import Prompt
 from kit.propagators import greedy
 from kit.trackers import rows, sam2, sam3
 from kit.trackers.attention import batches, weighted_keys
-from kit.trackers.base import Context, Encoded, Memory, Prompt, Recall, Tracker
+from kit.trackers.base import Context, Encoded, Memory, Recall, Tracker
 from kit.trackers.recorded import Recorded
 from kit.trackers.square import square_mask
 

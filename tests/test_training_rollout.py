@@ -9,9 +9,9 @@ import torch
 from tiny_models import Clip as Discs
 from tiny_models import tiny_sam2, tiny_sam3, with_presence
 
+from kit.core.types import Prompt
 from kit.propagators import greedy
 from kit.trackers import sam2, sam3
-from kit.trackers.base import Prompt
 from kit.training import batch, clips, losses
 from kit.training.rollout import Teacher, corrected, rollout
 from kit.training.sam2 import Sam2Steps

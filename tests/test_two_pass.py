@@ -18,6 +18,7 @@ import pytest
 from kit.core import artifacts, grounds
 from kit.core.errors import ArtifactError, ConfigError
 from kit.core.files import sha256
+from kit.core.labels import Labels
 from kit.core.masks import encode_png, encode_rle
 from kit.core.types import (
     Anchor,
@@ -26,16 +27,15 @@ from kit.core.types import (
     Evidence,
     Features,
     FirstPass,
+    FrameResult,
     Rejected,
     Selection,
     State,
     Video,
     VideoObject,
 )  # fmt: skip
-from kit.metrics.labels import Labels
 from kit.selectors import gaps, margin, top_k, verified
 from kit.stages import fallback, first_pass, verify
-from kit.trackers.base import FrameResult
 
 COUNT, SHAPE = 18, (40, 60)
 FRAMES = tuple(f"{i:05d}" for i in range(COUNT))
@@ -470,7 +470,7 @@ def test_what_stands_is_not_painted_over(tmp_path: Path) -> None:
     verdicts = {1: fallback.Verdict(0.1, 0.9), 2: fallback.Verdict(0.9, 0.1)}
     mixed = fallback.Settled(first, second, verdicts)
     painted = {f: mixed.png(f) for f in FRAMES[:2]}
-    from kit.metrics import png
+    from kit.core import png
 
     assert (png.decode(painted[FRAMES[0]]) == 1).all()
     labels = png.decode(painted[FRAMES[1]])

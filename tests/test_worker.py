@@ -287,8 +287,9 @@ def test_stop_waits_for_the_job_and_now_does_not(machine: Machine, work: Work) -
 
 BY_HAND = """
 from kit.runtime import devices
+from kit.runtime.lease import lease
 devices._gpus = lambda: 1
-with devices.lease() as device:
+with lease() as device:
     print(device)
 """
 

@@ -9,8 +9,8 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from kit.core.errors import DataError
-from kit.core.masks import LabelMap
-from kit.core.types import Image, Video
+from kit.core.masks import LabelMap, Mask
+from kit.core.types import Image, Video, VideoObject
 
 MAX_PIXELS = 8192 * 8192  # 8K video and a margin; more is a mistake or a bomb
 _BROKEN = (
@@ -75,6 +75,22 @@ def read_labels(path: Path, size: tuple[int, int] | None = None) -> LabelMap:
             )
         _load(image, path)
         return np.asarray(image, dtype=np.uint8)
+
+
+def first_mask(video: Video, target: VideoObject) -> Mask:
+    """The user's mask of an object, `bool[H, W]`, not empty.
+
+    Raises:
+        DataError: The label map is gone, or is not the one that was indexed.
+    """
+    path = video.annotation(target.first_frame)
+    mask: Mask = read_labels(path, video.shape) == target.id
+    if not mask.any():
+        raise DataError(
+            f"{path}: shows no object {target.id}, though it did when the video was indexed. "
+            "Was the mask replaced? Run the frames stage again."
+        )
+    return mask
 
 
 class Frames(Sequence[Image]):

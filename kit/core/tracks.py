@@ -18,11 +18,10 @@ from typing import IO, Any
 import cv2
 import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
 from kit.core import files
+from kit.core.types import FloatArray
 
-FloatArray = NDArray[np.float32]
 NOWHERE = -1024.0  # what stands for logits that no mask is made of
 _HEAD = 65  # bytes of the digest and its newline
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kit.core.masks import LabelMap, Mask, box_of, decode_rle
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
+FloatArray = NDArray[np.float32]
 
 
 class FrameSource(Protocol):
@@ -154,6 +155,44 @@ class Selection:
 
     anchors: Sequence[Anchor]
     rejected: Sequence[Rejected]
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A mask to start from or to hold on to.
+
+    Attributes:
+        frame: Index of the frame.
+        object_id: Whom it shows.
+        mask: bool [H, W] at video size, not empty.
+        given: The user's own mask; False for a mined anchor.
+    """
+
+    frame: int
+    object_id: int
+    mask: Mask
+    given: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """Soft masks of one frame; who wins an overlap is decided elsewhere.
+
+    Attributes:
+        frame: Index of the frame.
+        object_ids: The N objects that have started, ascending.
+        logits: float32 [N, H, W] at video size; a mask is `logits > 0`.
+        presence: float32 [N], object score logit; +10 on prompted frames.
+        iou: float32 [N], predicted IoU of the emitted mask, 0..1; 1 on prompted frames.
+        low: float32 [N, h, w], the logits in the size of the decoder, before they were enlarged.
+    """
+
+    frame: int
+    object_ids: tuple[int, ...]
+    logits: FloatArray
+    presence: FloatArray
+    iou: FloatArray
+    low: FloatArray
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any
 
 from kit.core import artifacts, files, images
 from kit.core.errors import ArtifactError, DataError
+from kit.core.labels import Labels
 from kit.core.masks import LabelMap
 from kit.core.types import Selection, Video
 from kit.metrics import mining
-from kit.metrics.labels import Labels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from kit.core.compiled import jit
 from kit.metrics.disks import Tolerances
-from kit.metrics.words import ALL, ONE, ZERO, block, jit, lowest, next_used, popcount, spread
+from kit.metrics.words import ALL, ONE, ZERO, block, lowest, next_used, popcount, spread
 
 AREA_GT, AREA_PRED, INTERSECTION = 0, 1, 2
 BOUNDARY_GT, BOUNDARY_PRED = 3, 4

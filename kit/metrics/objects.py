@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metrics import counts, disks, measures, png, segments
+from kit.core import png
+from kit.metrics import counts, disks, measures, segments
 
 OBJECT_KEYS = (
     "J",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metrics import png
+from kit.core import png
 from kit.metrics.folders import Folder
 from kit.metrics.objects import fitted
 

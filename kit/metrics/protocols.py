@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kit.core import png
 from kit.core.errors import DataError, SubmissionError
-from kit.metrics import counts, disks, measures, png
+from kit.metrics import counts, disks, measures
 from kit.metrics.objects import mean
 
 Labels = NDArray[np.uint8]

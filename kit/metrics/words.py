@@ -5,18 +5,16 @@ here: whoever edits this file deletes the folder `__pycache__`.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.core.cgutils import ir, unpack_tuple
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
+from kit.core.compiled import jit
 
-jit: Callable[[F], F] = numba.njit(cache=True, nogil=True)
 lowered: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
 
 ONE = np.uint64(1)

@@ -44,21 +44,13 @@ import cv2
 import numpy as np
 
 from kit.core.masks import Mask
-from kit.core.types import FrameSource
+from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators.objects import Choice, Way, follow
 from kit.propagators.prompts import Prompted
 from kit.propagators.recall import Course, by_distance, closest, forget
 from kit.propagators.seen import Shapes, shapes
 from kit.propagators.stream import emit
-from kit.trackers.base import (
-    Context,
-    FrameResult,
-    Hypothesis,
-    Memory,
-    Prompt,
-    Recall,
-    Tracker,
-)
+from kit.trackers.base import Context, Hypothesis, Memory, Recall, Tracker
 
 VERSION = 1
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kit.core.types import FrameSource
+from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators.objects import Answers, Choice, Way, blind, follow
 from kit.propagators.prompts import Prompted, by_object
 from kit.propagators.recall import (
@@ -25,14 +25,7 @@ from kit.propagators.recall import (
 from kit.propagators.seen import Scores, scores
 from kit.propagators.shelf import Shelf, Shelved
 from kit.propagators.stream import Reversed, emit
-from kit.trackers.base import (
-    Context,
-    FrameResult,
-    Hypothesis,
-    Memory,
-    Prompt,
-    Tracker,
-)
+from kit.trackers.base import Context, Hypothesis, Memory, Tracker
 
 VERSION = 1
 

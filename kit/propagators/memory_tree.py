@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.core.types import FrameSource
+from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators.branching import Pick, choose, modulated
 from kit.propagators.objects import Answers
 from kit.propagators.prompts import Prompted, condition
@@ -26,7 +26,7 @@ from kit.propagators.recall import Course, History, Kept, by_rank, closest
 from kit.propagators.seen import Scores, scores
 from kit.propagators.stream import EncodedFrames, emit
 from kit.propagators.trail import Node, Trail
-from kit.trackers.base import Context, Encoded, FrameResult, Hypothesis, Prompt, Tracker
+from kit.trackers.base import Context, Encoded, Hypothesis, Tracker
 
 VERSION = 1
 

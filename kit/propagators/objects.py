@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from kit.core.types import FrameSource
+from kit.core.types import FrameSource, Prompt
 from kit.propagators.prompts import Prompted, condition
 from kit.propagators.recall import Course
 from kit.propagators.stream import EncodedFrames
-from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Prompt, Tracker
+from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Tracker
 
 Seen = TypeVar("Seen")
 Told = TypeVar("Told", contravariant=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kit.core.errors import DataError
+from kit.core.types import Prompt
 from kit.propagators.stream import EncodedFrames
-from kit.trackers.base import Hypothesis, Memory, Prompt, Tracker
+from kit.trackers.base import Hypothesis, Memory, Tracker
 
 
 @dataclass

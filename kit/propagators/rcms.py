@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kit.core.types import FrameSource
+from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators.objects import Choice, Way, follow
 from kit.propagators.prompts import Prompted
 from kit.propagators.recall import Course, by_distance, closest, forget
 from kit.propagators.seen import fetched
 from kit.propagators.stream import emit
-from kit.trackers.base import Context, FrameResult, Hypothesis, Memory, Prompt, Tracker
+from kit.trackers.base import Context, Hypothesis, Memory, Tracker
 
 VERSION = 2
 

@@ -34,7 +34,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kit.core.types import FrameSource
+from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators import kalman
 from kit.propagators.kalman import Box, Track, box_iou
 from kit.propagators.objects import Choice, Way, follow
@@ -42,7 +42,7 @@ from kit.propagators.prompts import Prompted
 from kit.propagators.recall import Course, History, Kept, by_distance, by_rank, closest, forget
 from kit.propagators.seen import Shapes, shapes
 from kit.propagators.stream import emit
-from kit.trackers.base import Context, FrameResult, Hypothesis, Memory, Prompt, Tracker
+from kit.trackers.base import Context, Hypothesis, Memory, Tracker
 
 VERSION = 1
 

@@ -8,8 +8,9 @@ from typing import IO
 import numpy as np
 import torch
 
+from kit.core.types import FloatArray
 from kit.propagators.stream import Parcel
-from kit.trackers.base import FloatArray, Hypothesis
+from kit.trackers.base import Hypothesis
 from kit.trackers.device import uploaded
 
 

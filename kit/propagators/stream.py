@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from kit.core.ahead import ahead
-from kit.core.types import FrameSource, Image
-from kit.trackers.base import Encoded, FloatArray, FrameResult, Hypothesis, Prompt, Tracker
+from kit.core.types import FloatArray, FrameResult, FrameSource, Image, Prompt
+from kit.trackers.base import Encoded, Hypothesis, Tracker
 
 
 class Reversed:

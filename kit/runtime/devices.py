@@ -1,4 +1,4 @@
-"""Which device a job runs on: a lease per slot of a device, held for as long as the job runs.
+"""The devices of this host and their slots, each with a file to lock.
 
 A lease is a `flock` on a file of the slot: the kernel releases it when the last process that holds
 it ends, however it ends. Files lie on local disk, apart for each user and host.
@@ -11,8 +11,8 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,39 +48,6 @@ def slots(devices: Sequence[str], each: int = 1) -> list[Slot]:
         Slot(f"gpu-{device.replace('/', '_')}" + (f"+{number}" if number else ""), device)
         for number, device in itertools.product(range(each), devices)
     ]
-
-
-_held: str | None = None  # this process is a worker: its clients hold the lease
-
-
-def hold(slot: Slot) -> None:
-    """Run every later job of this process on a slot that others have leased for it."""
-    global _held
-    _held = "cpu" if slot.device is None else "cuda"
-
-
-@contextmanager
-def lease() -> Iterator[str]:
-    """Hold one device exclusively; yields "cuda" or "cpu".
-
-    The leased device becomes the only visible one of this process, so it must be taken before CUDA
-    is initialised. `CUDA_VISIBLE_DEVICES` is honoured. On the CPU there is nothing to lease. An
-    idle worker of a workflow, if there is one on the device, makes room.
-    """
-    devices = visible_devices()
-    if _held is not None or not devices:
-        yield _held or "cpu"
-        return
-    from kit.runtime import client
-
-    slot, lock = acquire(slots(devices))
-    client.dismiss(slot, lock)
-    assert slot.device is not None
-    os.environ["CUDA_VISIBLE_DEVICES"] = slot.device
-    try:
-        yield "cuda"
-    finally:
-        os.close(lock)
 
 
 def acquire(choice: Sequence[Slot]) -> tuple[Slot, int]:

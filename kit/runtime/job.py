@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from kit.core import files
 from kit.core.types import FrameSource, Image
-from kit.runtime import devices, memory, models
+from kit.runtime import memory, models
+from kit.runtime.lease import lease
 
 EVERY_SECONDS = 10.0
 Result = TypeVar("Result")
@@ -107,7 +108,7 @@ def on_device(what: str, frames: FrameSource, record: Path | None) -> Iterator[J
         frames: Of the video.
         record: File to write (.json).
     """
-    with devices.lease() as device, models.precision(device):
+    with lease() as device, models.precision(device):
         job = Job(what, frames, device)
         yield job
         if record is not None:

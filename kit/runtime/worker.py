@@ -26,6 +26,7 @@ from typing import Any
 
 from kit.runtime import client, devices
 from kit.runtime.devices import Slot
+from kit.runtime.lease import hold
 
 IDLE_SECONDS = 300.0
 GRACE_SECONDS = 10.0  # for an interrupted job to clean up after itself
@@ -88,7 +89,7 @@ class Worker:
         """Do job after job until there is a reason to end."""
         os.environ.pop(client.VARIABLE, None)  # jobs are done here and not handed on
         os.chdir("/")
-        devices.hold(self.slot)
+        hold(self.slot)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, self._stop)
         try:

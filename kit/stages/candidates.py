@@ -12,9 +12,8 @@ from typing import Any
 
 from kit import plugins
 from kit.core import artifacts, images
-from kit.core.errors import ConfigError, DataError
-from kit.core.masks import Mask
-from kit.core.types import Candidate, Video, VideoObject
+from kit.core.errors import ConfigError
+from kit.core.types import Candidate, Video
 from kit.detectors.base import Exemplar, Search
 from kit.stages import first_pass, settings
 
@@ -38,7 +37,8 @@ def run(args: argparse.Namespace) -> None:
     """Find the candidates of one video."""
     video = artifacts.read_video(args.frames)
     exemplars = [
-        Exemplar(o.id, video.index(o.first_frame), first_mask(video, o)) for o in video.objects
+        Exemplar(o.id, video.index(o.first_frame), images.first_mask(video, o))
+        for o in video.objects
     ]
     first, inputs = first_pass.named(args, video)
     sources = [Source.named(own) for own in args.settings]
@@ -125,19 +125,3 @@ def _check_shared(sources: Sequence[Source]) -> None:
     if len(sources) > 1 and (alone or other):
         what = f"`{alone[0]}` needs a pass of its own" if alone else "they name different models"
         raise ConfigError(f"--settings: these sources cannot share a vision pass: {what}.")
-
-
-def first_mask(video: Video, target: VideoObject) -> Mask:
-    """The user's mask of an object, `bool[H, W]`, not empty.
-
-    Raises:
-        DataError: The label map is gone, or is not the one that was indexed.
-    """
-    path = video.annotation(target.first_frame)
-    mask: Mask = images.read_labels(path, video.shape) == target.id
-    if not mask.any():
-        raise DataError(
-            f"{path}: shows no object {target.id}, though it did when the video was indexed. "
-            "Was the mask replaced? Run the frames stage again."
-        )
-    return mask

@@ -17,9 +17,9 @@ import numpy as np
 from kit.core import artifacts, grounds
 from kit.core.errors import ConfigError
 from kit.core.files import sha256
+from kit.core.labels import Labels
 from kit.core.masks import encode_png
 from kit.core.types import Cycle
-from kit.metrics.labels import Labels
 from kit.stages import settings
 
 VERSION = 1

@@ -16,10 +16,10 @@ from kit import plugins
 from kit.core import artifacts, images
 from kit.core.ahead import ahead
 from kit.core.files import sha256
+from kit.core.images import first_mask
 from kit.core.masks import Mask, decode_part
 from kit.core.types import Candidate, Features, FirstPass, FrameSource, Image, Video
 from kit.stages import first_pass, settings
-from kit.stages.candidates import first_mask
 
 VERSION = 3
 

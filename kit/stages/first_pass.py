@@ -7,8 +7,8 @@ from typing import Any
 from kit.core import artifacts
 from kit.core.errors import ConfigError
 from kit.core.files import sha256
+from kit.core.labels import Labels
 from kit.core.types import FirstPass, State, Video
-from kit.metrics.labels import Labels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

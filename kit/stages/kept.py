@@ -17,7 +17,8 @@ import numpy as np
 
 from kit.core import tracks
 from kit.core.files import canonical_json, sha256
-from kit.core.tracks import FloatArray, Step
+from kit.core.tracks import Step
+from kit.core.types import FloatArray
 
 Enlarge = Callable[[FloatArray], FloatArray]  # mask logits [N, h, w] to [N, H, W]
 _frame = itemgetter(0)
@@ -94,7 +95,7 @@ def _keyed(object_id: int | None, items: Iterable[Any]) -> Iterator[tuple[int, i
 
 def _together(frame: int, items: Sequence[Any], enlarge: Enlarge) -> Any:
     """One result of what stands for a frame: results (of no one object) and kept steps."""
-    from kit.trackers.base import FrameResult
+    from kit.core.types import FrameResult
 
     rows: dict[int, tuple[FloatArray, float, float]] = {}
     for object_id, found in items:

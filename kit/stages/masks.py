@@ -14,9 +14,9 @@ import numpy as np
 from kit.core import artifacts, images, masks
 from kit.core.ahead import ahead
 from kit.core.files import sha256
+from kit.core.images import first_mask
 from kit.core.types import Selection, Video
 from kit.stages import settings
-from kit.stages.candidates import first_mask
 from kit.stages.propagation import Propagation
 
 VERSION = 3
@@ -63,7 +63,7 @@ SMALLER = (
 
 def prompts_of(video: Video, given: Mapping[int, masks.Mask], selection: Selection) -> list[Any]:
     """The given masks and the anchors, by object and time; an anchor never replaces the former."""
-    from kit.trackers.base import Prompt
+    from kit.core.types import Prompt
 
     starts = {o.id: video.index(o.first_frame) for o in video.objects}
     first = [Prompt(starts[i], i, mask, given=True) for i, mask in given.items()]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import plugins
-from kit.core.tracks import FloatArray
+from kit.core.types import FloatArray
 from kit.stages.kept import Kept, keys_of
 
 

@@ -19,9 +19,9 @@ from kit.core import artifacts, files, grounds, images, masks
 from kit.core.checks import expecting
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
+from kit.core.labels import Labels
 from kit.core.types import Anchor, Selection, Video
 from kit.metrics import mining, objects
-from kit.metrics.labels import Labels
 from kit.metrics.report import percent
 from kit.report import choice, page, pictures
 from kit.report.content import Card, Entry, Outcome, Overview, Recipe, Row, Scores, Shot, Timeline

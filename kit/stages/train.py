@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from kit.runtime import devices
+    from kit.runtime.lease import lease
     from kit.training import loop, ranks, recipe
 
-    with devices.lease() as device:
+    with lease() as device:
         ranks.start(device)
         plan = recipe.plan(args.settings, device)
         loop.train(

@@ -17,11 +17,11 @@ from kit import plugins
 from kit.core import artifacts, grounds, images
 from kit.core.errors import ConfigError
 from kit.core.files import sha256
+from kit.core.images import first_mask
+from kit.core.labels import Labels
 from kit.core.masks import Mask, decode_rle, iou
 from kit.core.types import Cycle, FrameSource, Video
-from kit.metrics.labels import Labels
 from kit.stages import settings
-from kit.stages.candidates import first_mask
 
 VERSION = 2
 AGREE = 0.5  # IoU from which two results say the same of a frame
@@ -123,8 +123,8 @@ def track_back(
         claims: N masks, not empty, after their object's first frame.
         given: Its first mask by object id.
     """
+    from kit.core.types import Prompt
     from kit.propagators.stream import Reversed
-    from kit.trackers.base import Prompt
 
     last = len(frames) - 1
     starts = {o.id: video.index(o.first_frame) for o in video.objects}

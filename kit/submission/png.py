@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from kit.metrics.png import PALETTE, decode_plain
+from kit.core.png import PALETTE, decode_plain
 from kit.submission import rules
 
 Bytes = NDArray[np.uint8]

@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from kit.core.masks import Mask
 from kit.core.types import Image
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,41 +179,3 @@ class Tracker(Protocol):
     def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
         """Fuse each hypothesis (K = 1) with the frame; either all are prompted or none is."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """A mask to start from or to hold on to.
-
-    Attributes:
-        frame: Index of the frame.
-        object_id: Whom it shows.
-        mask: bool [H, W] at video size, not empty.
-        given: The user's own mask; False for a mined anchor.
-    """
-
-    frame: int
-    object_id: int
-    mask: Mask
-    given: bool
-
-
-@dataclass(frozen=True, eq=False)
-class FrameResult:
-    """Soft masks of one frame; who wins an overlap is decided elsewhere.
-
-    Attributes:
-        frame: Index of the frame.
-        object_ids: The N objects that have started, ascending.
-        logits: float32 [N, H, W] at video size; a mask is `logits > 0`.
-        presence: float32 [N], object score logit; +10 on prompted frames.
-        iou: float32 [N], predicted IoU of the emitted mask, 0..1; 1 on prompted frames.
-        low: float32 [N, 4h, 4w], the logits before they were enlarged.
-    """
-
-    frame: int
-    object_ids: tuple[int, ...]
-    logits: FloatArray
-    presence: FloatArray
-    iou: FloatArray
-    low: FloatArray

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from kit.metrics.words import jit
+from kit.core.compiled import jit
 
 
 def _inflate_slowly(data: memoryview, size: int) -> bytearray:

@@ -37,7 +37,7 @@ class Labels(Mapping[str, LabelMap]):
         Raises:
             ArtifactError: The picture is damaged or of another size than the frames.
         """
-        from kit.metrics import png  # brings numba: not at import time
+        from kit.core import png  # brings numba: not at import time
 
         try:
             labels = png.decode(self._packed[frame])
