@@ -27,14 +27,14 @@ from tiny_retrieval import Mining, retrieval, search, video_of
 from kit import plugins
 from kit.config import load
 from kit.core.errors import ConfigError
-from kit.core.masks import decode_rle, encode_png, resolve_overlaps
+from kit.core.masks import decode_rle, encode_png
 from kit.core.types import FirstPass, Prompt, State
 from kit.data import synthetic
+from kit.labelling.overlaps import resolve_overlaps, settle
 from kit.metrics import mosev2
 from kit.metrics.objects import ObjectResult
 from kit.propagators import greedy, memory_tree
 from kit.runtime import models
-from kit.stages.emission import settle
 from kit.trackers import sam2, sam3
 from kit.trackers.base import Tracker
 

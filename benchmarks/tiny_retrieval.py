@@ -29,9 +29,9 @@ from kit.detectors import exemplar_tokens
 from kit.detectors.base import Exemplar, Search
 from kit.embedders import dinov3
 from kit.propagators import greedy
+from kit.propagators.track_back import Claim, track_back
 from kit.runtime.models import Detector
 from kit.selectors import gaps, verified
-from kit.stages import verify
 from kit.stages.features import Describe
 from kit.trackers.base import Tracker
 
@@ -171,11 +171,11 @@ class Mining:
         self, tracker: Tracker, clip: synthetic.Clip, video: Video, proposals: Selection
     ) -> list[Cycle]:
         claims = [
-            verify.Claim(a.object_id, a.frame, "anchor", decode_rle(a.rle, *video.shape))
+            Claim(a.object_id, a.frame, "anchor", decode_rle(a.rle, *video.shape))
             for a in proposals.anchors
         ]
         given = {i: clip.labels[0] == i for i in targets_of(clip)}
-        found = verify.track_back(
+        found = track_back(
             lambda frames, prompts: greedy.propagate(tracker, frames, prompts, self.back),
             video, list(clip.frames), claims, given,
         )  # fmt: skip

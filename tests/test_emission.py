@@ -13,8 +13,9 @@ from kit.cli import main
 from kit.core import artifacts, masks
 from kit.core.files import sha256
 from kit.core.types import FrameResult, Prompt, Video, VideoObject
-from kit.stages.emission import emits, settle
-from kit.stages.masks import Track
+from kit.labelling.emission import emits
+from kit.labelling.overlaps import settle
+from kit.labelling.painter import Painter
 
 SHAPE = (3, 8)
 
@@ -44,14 +45,14 @@ def video(tmp_path: Path) -> Video:
     given = {1: np.zeros(SHAPE, bool), 2: np.zeros(SHAPE, bool)}
     given[1][:, :2], given[2][:, 6:] = True, True
     prompts = [Prompt(frame, i, given[i], frame == 0) for frame, i in ((0, 1), (1, 1), (0, 2))]
-    track = Track(video, given, prompts)
+    painter = Painter(video, given, prompts)
     results = [
         result(0, (0, 4), (2, 8), (-9, -9), (0, 0)),
         result(1, (0, 5), (3, 8), (9, 0.2), (0.5, 0.9)),  # contested: columns 3 and 4
         result(2, (0, 2), (4, 6), (0.2, 9), (0.5, 0.9)),  # not contested
     ]
     inputs = {"video": video.digest, "anchors": "a" * 64}
-    artifacts.write_masks(tmp_path / "v.zip", track.paint(results), track.describe, inputs)
+    artifacts.write_masks(tmp_path / "v.zip", painter.paint(results), painter.describe, inputs)
     return video
 
 

@@ -19,7 +19,9 @@ from kit.core.errors import ArtifactError
 from kit.core.images import first_mask
 from kit.core.masks import encode_png
 from kit.core.types import Anchor, FrameResult, Selection, Video, VideoObject
-from kit.stages.masks import Track, prompts_of
+from kit.labelling.overlaps import resolve_overlaps
+from kit.labelling.painter import Painter
+from kit.stages.masks import prompts_of
 
 SHAPE = (4, 6)
 
@@ -117,11 +119,11 @@ def test_png_keeps_ids_and_is_a_palette_picture() -> None:
 )
 def test_overlaps_go_to_the_higher_logit(logits: list[list[float]], expected: int) -> None:
     planes = np.array(logits, np.float32)[:, None]
-    assert masks.resolve_overlaps(planes, [3, 1])[0, 0] == expected
+    assert resolve_overlaps(planes, [3, 1])[0, 0] == expected
 
 
 def test_no_object_is_background() -> None:
-    assert not masks.resolve_overlaps(np.zeros((0, *SHAPE), np.float32), []).any()
+    assert not resolve_overlaps(np.zeros((0, *SHAPE), np.float32), []).any()
 
 
 # --- the stage ------------------------------------------------------------------------------------
@@ -144,8 +146,8 @@ def given_of(video: Video) -> dict[int, masks.Mask]:
     return {o.id: first_mask(video, o) for o in video.objects}
 
 
-def track_of(video: Video) -> Track:
-    return Track(video, given_of(video))
+def painter_of(video: Video) -> Painter:
+    return Painter(video, given_of(video))
 
 
 def result(frame: int, **planes: float) -> FrameResult:
@@ -161,13 +163,13 @@ def result(frame: int, **planes: float) -> FrameResult:
     )
 
 
-def painted(track: Track, *results: FrameResult) -> dict[str, np.ndarray]:
+def painted(track: Painter, *results: FrameResult) -> dict[str, np.ndarray]:
     return {name: np.asarray(Image.open(io.BytesIO(data))) for name, data in track.paint(results)}
 
 
 def test_every_frame_gets_a_mask(video: Video) -> None:
     """Before the first result, between results and after the last: empty, never missing."""
-    found = painted(track_of(video), result(1, o1=1.0))
+    found = painted(painter_of(video), result(1, o1=1.0))
     assert list(found) == list(video.frames)
     assert (found["00001"] == 1).all()
     assert not any(found[name].any() for name in ("00000", "00002", "00003"))
@@ -175,11 +177,11 @@ def test_every_frame_gets_a_mask(video: Video) -> None:
 
 def test_given_pixels_are_exactly_the_users(video: Video) -> None:
     """Object 2 is given on frame 2: its pixels are those, and nobody else's claim changes them."""
-    found = painted(track_of(video), result(2, o1=3.0, o2=9.0))["00002"]
+    found = painted(painter_of(video), result(2, o1=3.0, o2=9.0))["00002"]
     expected = np.zeros(SHAPE, np.uint8)
     expected[2, :3] = 2
     assert (found == expected).all()
-    other = painted(track_of(video), result(2, o1=9.0, o2=3.0))["00002"]
+    other = painted(painter_of(video), result(2, o1=9.0, o2=3.0))["00002"]
     assert (other[2, :3] == 2).all()
     assert (np.delete(other.ravel(), [12, 13, 14]) == 1).all()
 
@@ -199,11 +201,11 @@ def test_pngs_are_made_while_the_next_frame_is_propagated(
         yield result(1, o1=1.0)
 
     monkeypatch.setattr(masks, "encode_png", encode)
-    assert len(dict(track_of(video).paint(results()))) == 4
+    assert len(dict(painter_of(video).paint(results()))) == 4
 
 
 def test_what_is_noted_beside_the_masks(video: Video) -> None:
-    track = track_of(video)
+    track = painter_of(video)
     painted(track, result(1, o1=1.0), result(3, o1=1.0, o2=2.0))
     notes = track.describe()
     assert notes["objects"]["1"] == {

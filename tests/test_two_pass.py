@@ -34,8 +34,10 @@ from kit.core.types import (
     Video,
     VideoObject,
 )  # fmt: skip
+from kit.labelling.fallback import Settled, Verdict, judge
+from kit.propagators.track_back import Claim, of_rivals, track_back
 from kit.selectors import gaps, margin, top_k, verified
-from kit.stages import fallback, first_pass, verify
+from kit.stages import _first_pass, fallback
 
 COUNT, SHAPE = 18, (40, 60)
 FRAMES = tuple(f"{i:05d}" for i in range(COUNT))
@@ -299,19 +301,17 @@ def follow_colour(frames: Any, prompts: Sequence[Any]) -> Iterator[FrameResult]:
         yield FrameResult(index, tuple(sorted(shown)), logits, sure, sure, logits)
 
 
-def claims(*shown: tuple[int, int]) -> list[verify.Claim]:
-    return [verify.Claim(1, FRAMES[f], "anchor", TRUTH[f] == i) for f, i in shown]
+def claims(*shown: tuple[int, int]) -> list[Claim]:
+    return [Claim(1, FRAMES[f], "anchor", TRUTH[f] == i) for f, i in shown]
 
 
 GIVEN = {1: TRUTH[0] == 1}
 
 
 def test_tracking_back_arrives_at_whom_a_mask_shows() -> None:
-    arrived = verify.track_back(
-        follow_colour, VIDEO, IMAGES, claims((17, 1), (9, 2), (1, 1)), GIVEN
-    )
+    arrived = track_back(follow_colour, VIDEO, IMAGES, claims((17, 1), (9, 2), (1, 1)), GIVEN)
     assert arrived == [(1.0, 0), (0.0, 0), (1.0, 0)]
-    assert verify.track_back(follow_colour, VIDEO, IMAGES, [], GIVEN) == []
+    assert track_back(follow_colour, VIDEO, IMAGES, [], GIVEN) == []
 
 
 def test_tracking_back_ends_at_the_first_frame_of_each_object() -> None:
@@ -330,7 +330,7 @@ def test_tracking_back_ends_at_the_first_frame_of_each_object() -> None:
             return IMAGES[index]
 
     given = {1: TRUTH[3] == 1}
-    assert verify.track_back(follow_colour, late, Watched(), claims((6, 1)), given) == [(1.0, 0)]
+    assert track_back(follow_colour, late, Watched(), claims((6, 1)), given) == [(1.0, 0)]
     assert set(looked) == {3, 4, 5, 6}
 
 
@@ -338,7 +338,7 @@ def test_frames_on_which_nothing_is_found_on_the_way_are_counted() -> None:
     """Object 1 hides on frames 5 to 8."""
     hidden = [np.where((TRUTH[t] == 1)[..., None], 0, image) for t, image in enumerate(IMAGES)]
     frames = [hidden[t] if 5 <= t <= 8 else image for t, image in enumerate(IMAGES)]
-    arrived = verify.track_back(follow_colour, VIDEO, frames, claims((17, 1), (6, 2)), GIVEN)
+    arrived = track_back(follow_colour, VIDEO, frames, claims((17, 1), (6, 2)), GIVEN)
     assert arrived == [(1.0, 4), (0.0, 0)]
 
 
@@ -369,12 +369,12 @@ def write_masks(path: Path, maps: Sequence[np.ndarray], ids: Sequence[int] = (1,
 
 def test_rivals_are_asked_where_they_disagree(tmp_path: Path) -> None:
     first, second = write_masks(tmp_path / "a", LOST), write_masks(tmp_path / "b", TRUTH)
-    asked = list(verify.of_rivals(first, second, VIDEO, 3))
+    asked = list(of_rivals(first, second, VIDEO, 3))
     assert [(c.frame, c.who, bool(c.mask.any())) for c in asked] == [
         (FRAMES[f], who, who == "second") for f in (8, 12, 16) for who in ("first", "second")
     ]
-    assert list(verify.of_rivals(second, second, VIDEO, 3)) == []
-    every = list(verify.of_rivals(first, second, VIDEO, 50))
+    assert list(of_rivals(second, second, VIDEO, 3)) == []
+    every = list(of_rivals(first, second, VIDEO, 50))
     assert [c.frame for c in every[::2]] == list(FRAMES[6:])
 
 
@@ -398,11 +398,11 @@ def test_the_more_consistent_result_is_taken(
 ) -> None:
     """From the masks to the verdict, on drawn scenes; and the masks that come out."""
     rivals = [write_masks(tmp_path / n, m) for n, m in (("a", first), ("b", second))]
-    asked = list(verify.of_rivals(*rivals, VIDEO, 3))
+    asked = list(of_rivals(*rivals, VIDEO, 3))
     drawn = [c for c in asked if c.mask.any()]
-    arrived = iter(verify.track_back(follow_colour, VIDEO, IMAGES, drawn, GIVEN))
+    arrived = iter(track_back(follow_colour, VIDEO, IMAGES, drawn, GIVEN))
     cycles = [Cycle(1, c.frame, c.who, next(arrived).iou if c.mask.any() else None) for c in asked]
-    verdict = fallback.judge(cycles, 0.5)
+    verdict = judge(cycles, 0.5)
     assert (verdict.first, verdict.second) == worth
     assert verdict.stands == stands
 
@@ -467,8 +467,8 @@ def test_what_stands_is_not_painted_over(tmp_path: Path) -> None:
     wide = np.ones(SHAPE, np.uint8)
     first = write_masks(tmp_path / "a", [NOTHING, *TRUTH[1:]], (1, 2))
     second = write_masks(tmp_path / "b", [wide] * COUNT, (1, 2))
-    verdicts = {1: fallback.Verdict(0.1, 0.9), 2: fallback.Verdict(0.9, 0.1)}
-    mixed = fallback.Settled(first, second, verdicts)
+    verdicts = {1: Verdict(0.1, 0.9), 2: Verdict(0.9, 0.1)}
+    mixed = Settled(first, second, verdicts)
     painted = {f: mixed.png(f) for f in FRAMES[:2]}
     from kit.core import png
 
@@ -501,14 +501,14 @@ def test_a_first_pass_from_its_files(tmp_path: Path) -> None:
     )
     write_masks(tmp_path / "masks.zip", LOST)
     with pytest.raises(ArtifactError, match="made from anchors"):
-        first_pass.read(tmp_path / "masks.zip", tmp_path / "anchors.json", VIDEO)
+        _first_pass.read(tmp_path / "masks.zip", tmp_path / "anchors.json", VIDEO)
     with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
         notes = artifacts.json.loads(archive.read("objects.json"))
     notes["inputs"]["anchors"] = sha256(tmp_path / "anchors.json")
     pngs = [(f, encode_png(m)) for f, m in zip(FRAMES, LOST, strict=True)]
     body = {k: v for k, v in notes.items() if k not in ("schema", "inputs")}
     artifacts.write_masks(tmp_path / "masks.zip", pngs, lambda: body, notes["inputs"])
-    first = first_pass.read(tmp_path / "masks.zip", tmp_path / "anchors.json", VIDEO)
+    first = _first_pass.read(tmp_path / "masks.zip", tmp_path / "anchors.json", VIDEO)
     assert [a.frame for a in first.anchors] == [FRAMES[4]]
     assert first.sure(1, FRAMES[3], 0.9)
     assert not first.sure(1, FRAMES[8], 0.0)  # empty there

@@ -246,26 +246,6 @@ def _checked(rle: str, shape: tuple[int, int]) -> dict[str, Any]:
     return {"size": list(shape), "counts": rle.encode()}
 
 
-def resolve_overlaps(
-    logits: NDArray[np.float32], object_ids: Sequence[int], threshold: float = 0.0
-) -> LabelMap:
-    """Give each pixel to the object with the highest logit above the threshold.
-
-    Args:
-        logits: `float32[N, H, W]`, one plane per object.
-        object_ids: The N ids; they do not decide anything (the published scripts let the lowest
-            id win: sam2 tools/vos_inference.py:46), except between exactly equal logits.
-        threshold: Logits at or below it are background.
-    """
-    height, width = logits.shape[1:]
-    if not object_ids:
-        return np.zeros((height, width), np.uint8)
-    winner = logits.argmax(0)
-    labels: LabelMap = np.asarray(object_ids, dtype=np.uint8)[winner]
-    labels[logits.max(0) <= threshold] = 0
-    return labels
-
-
 def label_map(masks: Mapping[int, Mask], shape: tuple[int, int]) -> LabelMap:
     """Paint disjoint masks into one label map."""
     labels = np.zeros(shape, np.uint8)

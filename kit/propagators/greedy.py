@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from kit.core.types import FrameResult, FrameSource, Prompt
+from kit.propagators.backward import Reversed
 from kit.propagators.objects import Answers, Choice, Way, blind, follow
 from kit.propagators.prompts import Prompted, by_object
 from kit.propagators.recall import (
@@ -24,7 +25,7 @@ from kit.propagators.recall import (
 )
 from kit.propagators.seen import Scores, scores
 from kit.propagators.shelf import Shelf, Shelved
-from kit.propagators.stream import Reversed, emit
+from kit.propagators.stream import emit
 from kit.trackers.base import Context, Hypothesis, Memory, Tracker
 
 VERSION = 1

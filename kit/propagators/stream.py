@@ -7,21 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from kit.core.ahead import ahead
-from kit.core.types import FloatArray, FrameResult, FrameSource, Image, Prompt
+from kit.core.types import FloatArray, FrameResult, FrameSource, Prompt
 from kit.trackers.base import Encoded, Hypothesis, Tracker
-
-
-class Reversed:
-    """A video from its end to its beginning."""
-
-    def __init__(self, frames: FrameSource) -> None:
-        self._frames = frames
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __getitem__(self, index: int) -> Image:
-        return self._frames[len(self._frames) - 1 - index]
 
 
 class EncodedFrames:

@@ -1,1 +1,1 @@
-"""The pipeline: one module per stage, listed in `ORDER`."""
+"""The pipeline: one module per stage. What stages share has a leading underscore."""

@@ -15,7 +15,7 @@ from kit.core import artifacts, grounds
 from kit.core.checks import Inputs, check_inputs
 from kit.core.files import sha256
 from kit.core.types import Evidence, Features, Video
-from kit.stages import first_pass, settings
+from kit.stages import _first_pass, _settings
 
 VERSION = 1
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--manifest", type=Path, required=True, help="files of all videos (.json)")
     parser.add_argument(
-        "--settings", type=settings.parsed, required=True, help="selector preset, JSON"
+        "--settings", type=_settings.parsed, required=True, help="selector preset, JSON"
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of decisions to write")
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
         video = artifacts.read_video(entry.frames)
         made_of = {"video": video.digest} | {k: sha256(path) for k, path in entry.files.items()}
         evidence = _evidence(entry.files, video, made_of)
-        first_pass.demand(method, config, evidence.first)
+        _first_pass.demand(method, config, evidence.first)
         check_inputs(args.manifest, entry.digests, made_of)
         decisions.append((video, method.select(video, evidence, config), made_of))
     for video, selection, made_of in decisions:
@@ -53,7 +53,7 @@ def _evidence(files: Mapping[str, Path], video: Video, made_of: Inputs) -> Evide
         features = artifacts.read_features(files["features"], described, video, len(candidates))
     first = None
     if "first_masks" in files:
-        first = first_pass.read(files["first_masks"], files["first_anchors"], video)
+        first = _first_pass.read(files["first_masks"], files["first_anchors"], video)
     if "proposals" not in files:
         return Evidence(candidates, features, first)
     proposed = {k: v for k, v in made_of.items() if k not in ("proposals", "cycles")}

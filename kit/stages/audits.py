@@ -12,7 +12,7 @@ from pathlib import Path
 from kit.core import artifacts, grounds
 from kit.core.files import sha256
 from kit.metrics import audit, mining
-from kit.stages import first_pass
+from kit.stages import _first_pass
 
 VERSION = 1
 
@@ -22,14 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
     parser.add_argument("--candidates", type=Path, required=True, help="its candidates")
     parser.add_argument("--anchors", type=Path, required=True, help="the decision made of them")
-    first_pass.add_arguments(parser)
+    _first_pass.add_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="numbers to write (.json)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Audit one video."""
     video = artifacts.read_video(args.frames)
-    first, digests = first_pass.named(args, video)
+    first, digests = _first_pass.named(args, video)
     tracked = None if first is None else first.labels.values()
     audited = audit.of_video(video, args.candidates, args.anchors, tracked)
     made_of = {key: sha256(getattr(args, key)) for key in ("candidates", "anchors")}

@@ -15,7 +15,7 @@ from kit.core import artifacts, images
 from kit.core.errors import ConfigError
 from kit.core.types import Candidate, Video
 from kit.detectors.base import Exemplar, Search
-from kit.stages import first_pass, settings
+from kit.stages import _first_pass, _settings
 
 VERSION = 2
 
@@ -24,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
     parser.add_argument(
-        "--settings", type=settings.several, required=True,
+        "--settings", type=_settings.several, required=True,
         help="detector preset, JSON; or a list of presets that share a vision pass",
     )  # fmt: skip
-    first_pass.add_arguments(parser)
+    _first_pass.add_arguments(parser)
     parser.add_argument("--batch", type=int, default=4, help="frames per forward (%(default)s)")
     parser.add_argument("--record", type=Path, help="what the job took (.json)")
     parser.add_argument("--output", type=Path, required=True, help="candidates (.jsonl.zst)")
@@ -40,11 +40,11 @@ def run(args: argparse.Namespace) -> None:
         Exemplar(o.id, video.index(o.first_frame), images.first_mask(video, o))
         for o in video.objects
     ]
-    first, inputs = first_pass.named(args, video)
+    first, inputs = _first_pass.named(args, video)
     sources = [Source.named(own) for own in args.settings]
     _check_shared(sources)
     for source in sources:
-        first_pass.demand(source.method, source.config, first)
+        _first_pass.demand(source.method, source.config, first)
 
     from kit.runtime.job import on_device
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
             with job.timed():
                 return find(replace(search, batch=batch), sources)
 
-        found = job.fitting(detect, args.batch, "frames", settings.SMALLER)
+        found = job.fitting(detect, args.batch, "frames", _settings.SMALLER)
         artifacts.write_candidates(args.output, video, in_order(video, found), inputs)
 
 
@@ -78,7 +78,7 @@ class Source:
         """
         blocks = [k for k in plugins.LOADED if k in own] or ["model"]
         weights = {
-            key: settings.block(own, key, "method" if key == "tracker" else "source")
+            key: _settings.block(own, key, "method" if key == "tracker" else "source")
             for key in blocks
         }
         method, config = plugins.configured("detectors", own)  # imports torch: checks first
@@ -95,7 +95,7 @@ def _loaded(job: Any, source: Source) -> tuple[Any, Any]:
     if "tracker" in source.weights:
         chosen = source.weights["tracker"]
         library, switches = plugins.configured("trackers", chosen)
-        model = job.load(chosen["method"], settings.block(chosen, "model", "source"))
+        model = job.load(chosen["method"], _settings.block(chosen, "model", "source"))
         return library.build(model, switches), None
     decoder = source.weights.get("decoder")
     model = job.load(source.method.MODEL, source.weights["model"])

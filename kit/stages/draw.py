@@ -11,7 +11,7 @@ from kit import plugins
 from kit.core import files
 from kit.core.errors import ConfigError
 from kit.data import synthetic
-from kit.stages import settings
+from kit.stages import _settings
 
 VERSION = 1
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder in MOSE layout to fill")
     parser.add_argument("--video", required=True, help="name of the video, ending in its number")
     parser.add_argument(
-        "--settings", type=settings.parsed, default={}, help="drawing options, JSON"
+        "--settings", type=_settings.parsed, default={}, help="drawing options, JSON"
     )
     parser.add_argument("--output", type=Path, required=True, help="the video's meta entry (.json)")
 

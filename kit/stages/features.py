@@ -19,7 +19,7 @@ from kit.core.files import sha256
 from kit.core.images import first_mask
 from kit.core.masks import Mask, decode_part
 from kit.core.types import Candidate, Features, FirstPass, FrameSource, Image, Video
-from kit.stages import first_pass, settings
+from kit.stages import _first_pass, _settings
 
 VERSION = 3
 
@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
     parser.add_argument("--candidates", type=Path, required=True, help="its candidates")
     parser.add_argument(
-        "--settings", type=settings.parsed, required=True, help="embedder preset, JSON"
+        "--settings", type=_settings.parsed, required=True, help="embedder preset, JSON"
     )
-    first_pass.add_arguments(parser)
+    _first_pass.add_arguments(parser)
     parser.add_argument("--batch", type=int, default=32, help="crops per forward (%(default)s)")
     parser.add_argument("--record", type=Path, help="what the job took (.json)")
     parser.add_argument("--output", type=Path, required=True, help="features (.safetensors)")
@@ -41,11 +41,11 @@ def run(args: argparse.Namespace) -> None:
     """Describe one video's objects and candidates."""
     video = artifacts.read_video(args.frames)
     candidates = artifacts.read_candidates(args.candidates, video)
-    weights = settings.block(args.settings, "model", "source")
-    first, digests = first_pass.named(args, video)
+    weights = _settings.block(args.settings, "model", "source")
+    first, digests = _first_pass.named(args, video)
     views = views_of(video, first if args.settings.get("accepted") else None)
     method, config = plugins.configured("embedders", args.settings)  # imports torch: checks first
-    first_pass.demand(method, config, first)
+    _first_pass.demand(method, config, first)
 
     from kit.runtime.job import on_device
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
                     pools=one.pools(job.frames, views),
                 )
 
-        features = job.fitting(describe, args.batch, "crops", settings.SMALLER)
+        features = job.fitting(describe, args.batch, "crops", _settings.SMALLER)
     inputs = {"video": video.digest, "candidates": sha256(args.candidates), **digests}
     artifacts.write_features(args.output, features, inputs)
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kit.stages import settings
+from kit.stages import _settings
 
 VERSION = 1
 
@@ -18,7 +18,7 @@ VERSION = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument(
-        "--settings", type=settings.parsed, required=True, help="a block of `trainings`, JSON"
+        "--settings", type=_settings.parsed, required=True, help="a block of `trainings`, JSON"
     )
     parser.add_argument("--processes", type=int, default=1, help="one per GPU (%(default)s)")
     parser.add_argument("--stop-after", type=int, help="end after so many steps; to try things out")

@@ -9,7 +9,7 @@ from pathlib import Path
 from kit import plugins
 from kit.core import artifacts
 from kit.core.errors import ConfigError
-from kit.stages import settings
+from kit.stages import _settings
 from kit.stages.candidates import in_order
 
 VERSION = 1
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--candidates", type=Path, nargs="+", required=True, help="of each source, the best first"
     )
     parser.add_argument(
-        "--settings", type=settings.parsed, required=True, help="detector preset, JSON"
+        "--settings", type=_settings.parsed, required=True, help="detector preset, JSON"
     )
     parser.add_argument("--output", type=Path, required=True, help="candidates (.jsonl.zst)")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from kit import plugins
 from kit.core.types import FloatArray
-from kit.stages.kept import Kept, keys_of
+from kit.stages._track_cache import Kept, keys_of
 
 
 class Propagation:

@@ -1,0 +1,138 @@
+"""What is emitted of soft masks: when an object counts as present, and who wins an overlap."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from kit.core import masks
+from kit.core.errors import ConfigError
+from kit.core.labels import Labels
+from kit.core.types import Video
+from kit.labelling.overlaps import settle
+
+Rule = Callable[[float, float], bool]  # of object score logit and predicted IoU
+OVERLAP = ("logits", "smaller", "surer", "nearest")
+
+
+def emits(presence: float, iou: float) -> bool:
+    """Whether emitting a mask is worth more than leaving it out, in expectation.
+
+    With p the probability that the object is there and q the score of the mask if it is: emitting
+    earns p*q, leaving out earns 1-p, so emit when p > 1/(1+q). The library emits when p > 1/2.
+
+    Args:
+        presence: Object score logit.
+        iou: Predicted IoU of the mask, 0..1; stands for q.
+    """
+    chance = 1 / (1 + math.exp(-presence)) if presence > -700 else 0.0
+    return chance > 1 / (1 + iou)
+
+
+# Where the library thinks an object absent its mask is empty: no rule can say more than it.
+PRESENCE: dict[str, Rule] = {"library": lambda presence, iou: True, "expected_score": emits}
+
+
+def rule(value: str | float) -> Rule:
+    """The rule by which an object counts as present: one with a name, or a logit to be above."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return lambda presence, iou: presence > value
+    return PRESENCE[choice({"presence": value}, "presence", tuple(PRESENCE))]
+
+
+class Emission:
+    """The decision for one video, frame by frame."""
+
+    def __init__(
+        self,
+        video: Video,
+        labels: Labels,
+        notes: Mapping[str, Any],
+        presence: Rule,
+        overlap: str,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            video: The index.
+            labels: Its label maps as propagated.
+            notes: What `objects.json` says beside them.
+            presence: When an object counts as present.
+            overlap: One of `OVERLAP`.
+        """
+        self.video, self.labels, self.notes = video, labels, notes
+        self.presence, self.overlap = presence, overlap
+        self._given = {(o.first_frame, o.id) for o in video.objects}
+
+    def png(self, frame: str) -> bytes:
+        """The frame's label map as emitted; the same bytes where nothing changes."""
+        labels = np.array(self.labels[frame])
+        dropped = set(self._absent(frame))
+        claims = self._claims(frame, dropped)
+        for object_id in dropped:
+            labels[labels == object_id] = 0
+        if any(frame == first for first, _ in self._given):
+            claims = {}  # the user's own pixels are not disputed
+        self._settle(labels, claims, frame)
+        same = (labels == self.labels[frame]).all()
+        return self.labels.packed(frame) if same else masks.encode_png(labels)
+
+    def _absent(self, frame: str) -> Iterator[int]:
+        for key, frames in self.notes["objects"].items():
+            soft = frames.get(frame)
+            given = (frame, int(key)) in self._given
+            if soft and not given and not self.presence(soft["presence"], soft["iou"]):
+                yield int(key)
+
+    def _claims(self, frame: str, dropped: set[int]) -> dict[int, masks.Mask]:
+        """What each remaining object covers, on frames where two objects claim a pixel."""
+        claims = self.notes.get("claims", {}).get(frame, {})
+        return {
+            int(key): masks.decode_rle(rle, *self.video.shape)
+            for key, rle in claims.items()
+            if int(key) not in dropped
+        }
+
+    def _settle(self, labels: masks.LabelMap, claims: dict[int, masks.Mask], frame: str) -> None:
+        """Paint what is claimed; what became free and has no stronger claimant is the surest's."""
+        order = sorted(claims, key=lambda i: (-self._surety(i, frame), i))
+        strength = {i: self._strength(i, claims[i], frame) for i in order}
+        settle(labels, {i: claims[i] for i in order}, strength)
+
+    def _strength(self, object_id: int, claimed: masks.Mask, frame: str) -> float:
+        """Of a claim; with "logits" all are equal, so that everybody keeps what the logits gave."""
+        match self.overlap:
+            case "smaller":
+                return -float(claimed.sum())
+            case "surer":
+                return self._surety(object_id, frame)
+            case "nearest":
+                return -self._frames_away(object_id, frame)
+        return 0.0
+
+    def _surety(self, object_id: int, frame: str) -> float:
+        soft = self.notes["objects"][str(object_id)][frame]
+        return float(soft["presence"] + math.log(max(soft["iou"], 1e-6)))
+
+    def _frames_away(self, object_id: int, frame: str) -> float:
+        """How far the nearest frame is on which an object was prompted.
+
+        A tracker that has taken a look-alike for its object is as sure of it as that of the other
+        one, which may have been shown it a moment ago: time tells them apart where logits do not.
+        """
+        here = self.video.index(frame)
+        prompted = self.notes.get("prompted", {}).get(str(object_id), [])
+        return min((float(abs(self.video.index(f) - here)) for f in prompted), default=math.inf)
+
+
+def choice(values: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> str:
+    """A setting that is one of some words; the first one where it is not given.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    value = values.get(key, allowed[0])
+    if value not in allowed:
+        raise ConfigError(f"emission.{key}: {value!r} is not allowed; choose one of {allowed}.")
+    return str(value)
