@@ -56,8 +56,9 @@ class Scene:
         ious: dict[int, tuple[float, ...]] | None = None,
         presence: dict[int, float] | None = None,
         span: Span = SPAN,
+        large: bool = False,
     ) -> None:
-        self.span = span
+        self.span, self.large = span, large
         self.masks, self.ious, self.presence = masks or {}, ious or {}, presence or {}
         self.asked: dict[int, list[Context]] = {}
         self.held: list[tuple[int, int]] = []  # at each frame: spatial memories, pointers
@@ -221,7 +222,7 @@ def moving(frames: int, config: samurai.Config) -> Motion:
 
 
 def test_motion_has_a_say_after_the_warm_up() -> None:
-    config = samurai.Config(warm_up=10)
+    config = samurai.Config(warm_up=10, motion_weight=0.15)
     for frames, expected in ((9, 0), (10, 1)):
         motion = moving(frames, config)
         assert motion.stable == frames
@@ -242,7 +243,7 @@ def test_motion_has_a_say_after_the_warm_up() -> None:
     ],
 )
 def test_what_ends_a_track(box: kalman.Box | None, iou: float) -> None:
-    config = samurai.Config()
+    config = samurai.Config(motion_weight=0.15)
     _, _, after = samurai.step(moving(20, config), Shapes((iou,), 5.0, (64,), (box,)), config)
     assert (after.track, after.stable) == (None, 0)
     seen = Shapes((0.1,), 5.0, (64,), (box_at(70),))  # the next mask starts one, however unsure
@@ -290,6 +291,22 @@ def test_samurai_recalls_no_more_than_fits() -> None:
     run(samurai, scene, 20, [prompt(0)])
     assert scene.spatial(18) == [(0, 0), (5, 6), (6, 5), (7, 4), (8, 3), (9, 2), (17, 1)]
     assert scene.spatial(19)[-2:] == [(9, 2), (18, 1)]
+
+
+@pytest.mark.parametrize(("large", "expected"), [(True, 0.15), (False, 0.25)])
+def test_the_motion_weight_goes_with_the_trunk(large: bool, expected: float) -> None:
+    scene = Scene(large=large)
+    assert samurai.weighted(samurai.Config(), scene).motion_weight == expected
+    told = samurai.Config(motion_weight=0.0)
+    assert samurai.weighted(told, scene) == told
+
+
+def test_trunks_tell_whether_they_are_large() -> None:
+    small = [sam2.build(tiny_sam2(), sam2.Config()).large]
+    wide = tiny_sam2()
+    wide.image_encoder.trunk.channel_list = [1152, 576, 288, 144]  # sam2.1_hiera_l.yaml
+    assert [*small, sam2.build(wide, sam2.Config()).large] == [False, True]
+    assert sam3.build(tiny_sam3(), sam3.Config()).large
 
 
 def test_samurai_follows_the_motion_through_a_double() -> None:
@@ -389,6 +406,21 @@ def test_ratio_of_boxes(other: np.ndarray, expected: float) -> None:
     assert dam4sam.box_ratio(HERE, other) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "other", "expected"),
+    [
+        (HERE, block(4, 4, 5, 4), 9 / 12),  # 3 x 3 of 4 x 3
+        (HERE, THERE, 9 / 23**2),
+        (block(4, 4, 1, 4), block(4, 4, 4, 4), 0.0),  # one column has no width
+        (block(4, 4, 1, 2), block(4, 4, 1, 4), 1.0),  # nor has the other
+    ],
+)
+def test_boxes_end_before_their_last_row_and_column(
+    chosen: np.ndarray, other: np.ndarray, expected: float
+) -> None:
+    assert dam4sam.box_ratio(chosen, other, whole=False) == pytest.approx(expected)
+
+
 def test_parts_touch_at_corners() -> None:
     diagonal = np.zeros((SIDE, SIDE), bool)
     diagonal[range(20, 23), range(20, 23)] = True
@@ -411,6 +443,16 @@ def test_recent_memory_skips_frames_without_the_object() -> None:
         (0, 15),
         *((15 - d, d) for d in (3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("online", "expected"), [(True, [[1], [5, 2], [15, 15]]), (False, [[15], [15, 15], [15, 15]])]
+)
+def test_what_pointer_times_are_divided_by(online: bool, expected: list[list[int]]) -> None:
+    scene = Scene()
+    run(dam4sam, scene, 20, [prompt(0), prompt(3, THERE, 2)], online=online)
+    found = [[context.horizon for context in scene.asked[frame]] for frame in (1, 5, 19)]
+    assert found == expected
 
 
 def test_a_double_is_held_on_to() -> None:
@@ -531,11 +573,11 @@ def logits(results: Iterator[FrameResult]) -> np.ndarray:
 
 NEUTRAL = {
     "samurai": samurai.Config(motion_weight=0.0, min_iou=-1.0, min_motion=-1.0, warm_up=2),
-    "dam4sam": dam4sam.Config(stride=1, distractors=0),
+    "dam4sam": dam4sam.Config(stride=1, distractors=0, online=False),
 }
 OTHER = {
     "samurai": samurai.Config(motion_weight=1.0, min_iou=-1.0, min_motion=-1.0, warm_up=2),
-    "dam4sam": dam4sam.Config(distractors=0),
+    "dam4sam": dam4sam.Config(distractors=0, online=False),
 }
 
 

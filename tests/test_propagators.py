@@ -6,6 +6,7 @@ import importlib
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -701,20 +702,26 @@ def test_the_tree_branches_on_sam3_with_anchors(
 # --- rcms --------------------------------------------------------------------------------------
 
 
+EVERY = rcms.Config(promoted=2, most=3, every=True)
+
+
 def test_rcms_holds_on_to_good_frames_at_every_disappearance() -> None:
     gone = dict.fromkeys((6, 7, 14), -3.0)
     poor = {4: (0.3, 0.2, 0.1), 12: (0.3, 0.2, 0.1)}
     script = Script(presence=gone, ious=poor)
-    run(script, 16, [prompt(0), prompt(15, given=False)], rcms.Config(promoted=2, most=3))
+    run(script, 16, [prompt(0), prompt(15, given=False)], EVERY)
     assert script.recalled(6)[0] == [(0, 0), (15, 0), *((6 - age, age) for age in range(5, 0, -1))]
     # 3 and 5 have become anchors; 4 was poor and stays an ordinary memory
     anchors = [(0, 0), (3, 0), (5, 0), (15, 0)]
     assert script.recalled(7)[0] == [*anchors, (1, 6), (2, 5), (4, 3), (6, 1)]
     assert script.recalled(8)[0][:4] == anchors  # 7 adds nothing
     script = Script(presence=gone, ious=poor)
-    run(script, 17, [prompt(0)], rcms.Config(promoted=2, most=3))
+    run(script, 17, [prompt(0)], EVERY)
     # 11 and 13 come at the second disappearance, 3 makes room
     assert script.recalled(15)[0][:4] == [(0, 0), (5, 0), (11, 0), (13, 0)]
+    script = Script(presence=gone, ious=poor)
+    run(script, 17, [prompt(0)], replace(EVERY, every=False))
+    assert script.recalled(15)[0][:4] == [(0, 0), (3, 0), (5, 0), (9, 6)]  # as upstream: once
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,23 @@ temporal position 0. The mask M of highest predicted IoU s, of A pixels, is held
 - |A / median(A) - 1| <= `max_change`, over the last 10 sizes that are not 0, this one included;
 - the last frame held on to is more than `gap` frames back;
 - for one of the other masks, with D the largest 8-connected part of it outside M,
-  |box(M)| / |box(M or D)| <= `max_ratio`.
+  |box(M)| / |box(M or D)| <= `max_ratio`. The boxes end before their last row and column, as those
+  of the vot-toolkit 0.7.1 do that the source asks for (vot/region/shapes.py lines 422-425: width is
+  right - left); `whole_boxes` has them whole. That matters to small objects: 4 columns of 5 are
+  3 / 4 the one way and 4 / 5 the other.
 On the next frame it still counts as a recent one.
 
-Pointers are recalled by distance, as in `greedy`, of frames in which the mask is not empty.
+Pointers are recalled by distance, as in `greedy`, of frames in which the mask is not empty. The
+distance is divided by the number of frames before this one, 15 at most: the source gets them one by
+one (dam4sam_tracker.py line 194) and does not know how many will come. `online` false divides by 15
+from the beginning, or by the length of a shorter video, as SAM 2 does; only the first 15 frames of
+an object differ.
 
-With `stride` 1 and no `distractors` this is `greedy` of one prompt, as long as the object is seen,
-but for the last bits: three object pointers are projected at once.
+Frames are resized by the tracker: the source does it with torchvision's antialiased bilinear, SAM 2
+with Pillow's bicubic. `resample: bilinear` of `sam2` has the former; no propagator can choose it.
+
+With `stride` 1, no `distractors` and `online` false this is `greedy` of one prompt, as long as the
+object is seen, but for the last bits: three object pointers are projected at once.
 
 Departures:
 - Any number of objects, each on its own; any tracker; and anchors. An anchor is in the DRM for good
@@ -52,7 +62,7 @@ from kit.propagators.seen import Shapes, shapes
 from kit.propagators.stream import emit
 from kit.trackers.base import Context, Hypothesis, Memory, Recall, Tracker
 
-VERSION = 1
+VERSION = 2
 
 _SIZES = 10  # the median is over this many
 _FAR = 300  # frames; sizes that lie further back do not count
@@ -69,6 +79,8 @@ class Config:
     max_change: float = 0.2  # theta_area: ... and the area is no further from the median
     max_ratio: float = 0.7  # theta_anc: ... and the ratio of the boxes is no higher
     gap: int = 5  # ... and the last one is more than so many frames back
+    whole_boxes: bool = False  # ... which take in their last row and column
+    online: bool = True  # pointers do not know how long the video is
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames
     redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's
 
@@ -104,19 +116,21 @@ def is_steady(sizes: Sequence[int], most: float) -> bool:
     return 1 - most <= ratio <= 1 + most
 
 
-def box_ratio(chosen: Mask, other: Mask) -> float:
+def box_ratio(chosen: Mask, other: Mask, whole: bool = True) -> float:
     """`|box(M)| / |box(M or D)|`, 0..1, with D the largest part of the other mask outside M.
 
     Args:
         chosen: M, bool [H, W], not empty.
         other: bool [H, W]; where nothing of it is outside M, the ratio is 1.
+        whole: Boxes take in their last row and column; without, two empty boxes are alike.
     """
     outside = (other & ~chosen).astype(np.uint8)
     if not outside.any():
         return 1.0
     _, parts, table, _ = cv2.connectedComponentsWithStats(outside, connectivity=8)
     largest = 1 + int(table[1:, cv2.CC_STAT_AREA].argmax())
-    return _box_area(chosen) / _box_area(chosen | (parts == largest))
+    around = _box_area(chosen | (parts == largest), whole)
+    return _box_area(chosen, whole) / around if around else 1.0
 
 
 class _Object:
@@ -150,7 +164,10 @@ class _Object:
         spatial += [Recall(nearby[f], len(near) - i) for i, f in enumerate(near)]
         pointers = {f: memory for f, memory in self._pointers.items() if f not in settled}
         timed = by_distance(anchors, pointers, frame, course, chosen)
-        return Context(tuple(spatial), timed.pointers, course.horizon)
+        horizon = course.horizon
+        if self._config.online:
+            horizon = max(min(frame - self.prompted.first, horizon), 1)
+        return Context(tuple(spatial), timed.pointers, horizon)
 
     def choose(self, frame: int, answer: Hypothesis, seen: Shapes) -> Choice:
         """The mask of highest predicted IoU; the others tell whether it has doubles."""
@@ -193,12 +210,12 @@ class _Object:
     def _diverges(self, answer: Hypothesis, index: int) -> bool:
         masks = (answer.full > 0).cpu().numpy()
         return any(
-            box_ratio(masks[index], mask) <= self._config.max_ratio
+            box_ratio(masks[index], mask, self._config.whole_boxes) <= self._config.max_ratio
             for k, mask in enumerate(masks)
             if k != index
         )
 
 
-def _box_area(mask: Mask) -> int:
+def _box_area(mask: Mask, whole: bool) -> int:
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    return int((rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1))
+    return int((rows[-1] - rows[0] + whole) * (columns[-1] - columns[0] + whole))

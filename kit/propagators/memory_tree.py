@@ -33,7 +33,10 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Config:
-    """Defaults are those of the paper, section 4.3."""
+    """Defaults are those of the paper, section 4.3.
+
+    The published tools/vos_inference.py has an uncertainty of 1, other scripts a `min_iou` of 0.1.
+    """
 
     pathways: int = 3  # P
     min_iou: float = 0.3  # delta_iou: a frame is recalled if its predicted IoU is above

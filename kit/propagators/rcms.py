@@ -1,10 +1,13 @@
 """The MOSEv2 organisers' baseline: what was seen well before a disappearance is held on to.
 
-Source: henghuiding/MOSE-api b9afc7d, MOSEv2/sam2_rcms/sam2/sam2_video_predictor.py,
-`propagate_in_video`: when an object is first thought absent, its last frames of good quality become
-conditioning memory beside the given mask, so that later frames keep recalling it as it looked.
-Departures: upstream does so once per object, we at every disappearance; upstream looks back to the
-beginning, we as far as the last disappearance, and keep a bounded number of promoted frames.
+Source: henghuiding/MOSE-api 241977a, MOSEv2/sam2_rcms/sam2/sam2_video_predictor.py lines 621-639
+(`propagate_in_video`) and 820-829 (quality): when an object is first thought absent, its last
+frames of good quality become conditioning memory beside the given mask, so that later frames keep
+recalling it as it looked. `promoted` is 4 and `min_quality` 0.6 by sam2/build_sam.py, the command
+line and the README (the predictor's own 3 for the former is not reached through them).
+
+With `every` the same happens at each disappearance: frames are looked for back to the last one, and
+the newest `most` of those promoted are kept. That is ours; upstream does it once per object.
 Everything else is `greedy`.
 """
 
@@ -22,7 +25,7 @@ from kit.propagators.seen import fetched
 from kit.propagators.stream import emit
 from kit.trackers.base import Context, Hypothesis, Memory, Tracker
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class Config:
     """Defaults are upstream's where it has them."""
 
     promoted: int = 4  # frames promoted at a disappearance
-    min_quality: float = 0.7  # see `quality`; a choice of ours
-    most: int = 8  # promoted frames kept, the newest; upstream promotes only once
+    min_quality: float = 0.6  # ... of more than this `quality`
+    every: bool = False  # promote at every disappearance, not at the first alone
+    most: int = 8  # promoted frames kept then, the newest
     redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's
 
 
@@ -84,6 +88,7 @@ class _Object:
         self._tracked: dict[int, Memory] = {}
         self._good: dict[int, Memory] = {}
         self._promoted: list[int] = []
+        self._settled = False  # promotes no more
 
     def context(self, frame: int, course: Course) -> Context:
         """Prompts and promoted frames, then the recent past."""
@@ -100,8 +105,11 @@ class _Object:
     ) -> None:
         """Take in a tracked frame; promote the good ones before it where the object goes."""
         self._tracked = forget({**self._tracked, frame: memory}, frame, course)
+        if self._settled:
+            return
         if seen.presence <= 0:
             self._promote()
+            self._settled = not self._config.every
         elif seen.quality > self._config.min_quality:
             newest = [*self._good.items(), (frame, memory)]
             self._good = dict(newest[-self._config.promoted :])
@@ -115,7 +123,7 @@ class _Object:
         anchors = self.prompted.memories | self._good
         self._tracked = {f: m for f, m in self._tracked.items() if f not in self._good}
         self._promoted += self._good
-        surplus = max(len(self._promoted) - self._config.most, 0)
+        surplus = max(len(self._promoted) - self._config.most, 0) if self._config.every else 0
         for frame in self._promoted[:surplus]:
             del anchors[frame]
         self._promoted = self._promoted[surplus:]

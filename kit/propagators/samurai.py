@@ -11,6 +11,10 @@ boxes b_k,
 
     argmax_k  motion_weight * IoU(b, b_k) + (1 - motion_weight) * s_k
 
+The weight goes with the trunk: 0.15 for Hiera-L, 0.25 for tiny, small and base+
+(sam2/sam2/configs/samurai/*.yaml, `kf_score_weight`). SAM 3, which the source does not know, has
+the 0.15 of the largest, which is also what its code falls back to (sam2_base.py line 106).
+
 Memory. Of the tracked frames those are recalled, the newest first and as many as spatial memory
 takes, with s > `min_iou`, object score logit > `min_presence`, and motion score IoU(b, b_k) >
 `min_motion` or none (warm-up); and in any case the last frame. Temporal positions are ranks.
@@ -31,7 +35,7 @@ Departures:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kit.core.types import FrameResult, FrameSource, Prompt
@@ -44,7 +48,9 @@ from kit.propagators.seen import Shapes, shapes
 from kit.propagators.stream import emit
 from kit.trackers.base import Context, Hypothesis, Memory, Tracker
 
-VERSION = 1
+VERSION = 2
+
+LARGE_WEIGHT, WEIGHT = 0.15, 0.25
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Config:
 
     warm_up: int = 15  # stable frames before motion has a say
     stable_iou: float = 0.3  # a chosen mask of lower predicted IoU ends the track
-    motion_weight: float = 0.15  # alpha_kf; 0 is the mask of highest predicted IoU
+    motion_weight: float | None = None  # alpha_kf; null: the trunk's; 0: highest predicted IoU
     min_iou: float = 0.5  # a frame is recalled if its predicted IoU is above
     min_presence: float = 0.0  # ... and its object score logit
     min_motion: float = 0.0  # ... and its motion score, if it has one
@@ -99,8 +105,16 @@ def propagate(
 
     Arguments, results and errors are those of `greedy.propagate`, forward.
     """
+    config = weighted(config, tracker)
     way = Way(lambda own: _Object(own, config), shapes, True, config.redecode_anchors)
     yield from emit(follow(tracker, frames, prompts, way), prompts)
+
+
+def weighted(config: Config, tracker: Tracker) -> Config:
+    """The settings with the motion weight of a tracker's trunk where they have none."""
+    if config.motion_weight is not None:
+        return config
+    return replace(config, motion_weight=LARGE_WEIGHT if tracker.large else WEIGHT)
 
 
 def step(motion: Motion, seen: Shapes, config: Config) -> tuple[int, float | None, Motion]:
@@ -109,7 +123,7 @@ def step(motion: Motion, seen: Shapes, config: Config) -> tuple[int, float | Non
     Args:
         motion: Up to the frame before.
         seen: The hypotheses.
-        config: Settings.
+        config: Settings, `weighted`.
 
     Returns:
         The number of the chosen mask, its motion score (0..1, None in the warm-up), the motion.
@@ -117,6 +131,7 @@ def step(motion: Motion, seen: Shapes, config: Config) -> tuple[int, float | Non
     predicted = kalman.predict(motion.track) if motion.track else None
     index, score = seen.best, None
     if predicted is not None and motion.stable >= config.warm_up:
+        assert config.motion_weight is not None
         overlaps = [box_iou(predicted.box, box) if box else 0.0 for box in seen.boxes]
         index = choose(seen.ious, overlaps, config.motion_weight)
         score = overlaps[index]

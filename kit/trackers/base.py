@@ -145,6 +145,11 @@ class Tracker(Protocol):
     """
 
     @property
+    def large(self) -> bool:
+        """Whether its vision trunk is of the largest size: SAM 2's Hiera-L, SAM 3's ViT."""
+        ...
+
+    @property
     def span(self) -> Span:
         """How far memory reaches."""
         ...

@@ -7,7 +7,7 @@ CPU in float32; on CUDA the float32 weights run under bfloat16 autocast.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,9 +21,11 @@ from kit.trackers.base import Context, Encoded, Hypothesis, Span
 from kit.trackers.device import running
 from kit.trackers.recorded import Recorded
 from kit.trackers.rows import RowWise, no_prompt
-from kit.trackers.square import IMAGENET, Entrance, square_mask
+from kit.trackers.square import IMAGENET, Entrance, Resample, square_mask
 
 VERSION = 1
+
+HIERA_L = 144  # channels of its first stage; base+ has 112, small and tiny 96 (the package's yamls)
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Config:
 
     rows: int = 1  # rows of one call; 1 is bit-equal to the library, more is faster on a GPU
     older_attention: bool = False  # only the attention kernels that SAM2Long's base allows
+    resample: Literal["bicubic", "bilinear"] = "bicubic"  # of frames; bilinear: as DAM4SAM does
 
 
 class Sam2Tracker(RowWise):
@@ -44,7 +47,9 @@ class Sam2Tracker(RowWise):
         )
         self._model = model
         self._config = config
-        self._entrance = Entrance(model.image_size, IMAGENET, "bicubic", self._device)
+        resample: Resample = "bicubic" if config.resample == "bicubic" else "bilinear float"
+        self._entrance = Entrance(model.image_size, IMAGENET, resample, self._device)
+        self.large = model.image_encoder.trunk.channel_list[-1] >= HIERA_L
         self._encode = Recorded(lambda pixels: _encoded(model.forward_image(pixels)))
         self._grid = model.sam_image_embedding_size
         cap = model.max_cond_frames_in_attn

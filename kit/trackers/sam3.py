@@ -19,6 +19,7 @@ from kit.trackers.base import Context, Encoded, Hypothesis, Span
 from kit.trackers.device import running
 from kit.trackers.recorded import Recorded
 from kit.trackers.rows import RowWise, no_prompt
+from kit.trackers.sam2 import HIERA_L
 from kit.trackers.square import HALF, IMAGENET, Entrance, square_mask
 
 VERSION = 1
@@ -48,7 +49,10 @@ class Sam3Tracker(RowWise):
         self._model = model
         self._config = config
         self._grid = tuple(model.backbone_feature_sizes[-1])
-        colours = HALF if model.config.model_type.startswith("sam3") else IMAGENET
+        is_sam3 = model.config.model_type.startswith("sam3")
+        colours = HALF if is_sam3 else IMAGENET
+        backbone = model.config.vision_config.backbone_config
+        self.large = is_sam3 or backbone.hidden_size >= HIERA_L
         self._entrance = Entrance(model.image_size, colours, config.resample, self._device)
         self._encode = Recorded(
             lambda pixels: _encoded(model.get_image_features(pixels, return_dict=True))

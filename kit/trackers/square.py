@@ -13,6 +13,7 @@ from kit.core.masks import Mask
 from kit.core.types import Image
 from kit.trackers.device import uploaded
 
+Resample = Literal["bicubic", "bilinear", "bilinear float"]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # SAM 2: mean and spread of RGB, 0..1
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # SAM 3: pixels in [-1, 1]
 
@@ -24,8 +25,10 @@ class Entrance:
         size: Side S of the square.
         colours: Mean and spread per channel, 0..1.
         resample: "bicubic" resizes with Pillow, as `sam2/utils/misc.py:_load_img_as_tensor` does;
-            "bilinear" with antialiasing on the device, as the processors of transformers do. The
-            two also differ in the last bit of how they normalise.
+            "bilinear" with antialiasing on the device, as the processors of transformers do, which
+            round to whole numbers again; "bilinear float" without that, as
+            `dam4sam_tracker.py:_prepare_image` of DAM4SAM 9c95450 (lines 56-62). "bilinear" also
+            normalises otherwise, in the last bit.
         device: Where the model is.
     """
 
@@ -33,7 +36,7 @@ class Entrance:
         self,
         size: int,
         colours: tuple[tuple[float, ...], tuple[float, ...]],
-        resample: Literal["bicubic", "bilinear"],
+        resample: Resample,
         device: torch.device,
     ) -> None:
         self._size = size
@@ -47,8 +50,10 @@ class Entrance:
         if self._resample == "bicubic":
             small = np.array(PillowImage.fromarray(image).resize((self._size, self._size)))
             return (self._upload(small).float() / 255 - self._mean) / self._spread
-        pixels: Tensor = resizing.resize(self._upload(image), [self._size, self._size])
-        return (pixels.float() - self._mean * 255) / (self._spread * 255)
+        pixels, size = self._upload(image), [self._size, self._size]
+        if self._resample == "bilinear float":
+            return (resizing.resize(pixels.float() / 255, size) - self._mean) / self._spread
+        return (resizing.resize(pixels, size).float() - self._mean * 255) / (self._spread * 255)
 
     def _upload(self, image: Image) -> Tensor:
         """uint8 [1, 3, H, W] on the device."""
