@@ -50,10 +50,14 @@ class Entrance:
         if self._resample == "bicubic":
             small = np.array(PillowImage.fromarray(image).resize((self._size, self._size)))
             return (self._upload(small).float() / 255 - self._mean) / self._spread
-        pixels, size = self._upload(image), [self._size, self._size]
+        pixels = self._upload(image)
         if self._resample == "bilinear float":
-            return (resizing.resize(pixels.float() / 255, size) - self._mean) / self._spread
-        return (resizing.resize(pixels, size).float() - self._mean * 255) / (self._spread * 255)
+            return (self._resized(pixels.float() / 255) - self._mean) / self._spread
+        return (self._resized(pixels).float() - self._mean * 255) / (self._spread * 255)
+
+    def _resized(self, pixels: Tensor) -> Tensor:
+        small: Tensor = resizing.resize(pixels, [self._size, self._size])
+        return small
 
     def _upload(self, image: Image) -> Tensor:
         """uint8 [1, 3, H, W] on the device."""
