@@ -8,16 +8,16 @@ ROOT/meta.json      {"videos": {VIDEO: {"length", "height", "width", "objects"}}
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kit.core.errors import DataError
 from kit.core.files import MAX_JSON_BYTES, canonical_json, sha256
+from kit.data import likeness, names
+from kit.data.names import IMAGES, VIDEOS
 
-IMAGES = (".jpg", ".jpeg", ".png")
-VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm")
 _FRAME_BYTES = 30_000  # of a video file, roughly
 
 
@@ -45,15 +45,28 @@ class Split:
         """
         folder = self.root / self.images
         if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder. Is `data.root` that of a MOSE layout?")
+            raise DataError(f"{folder}: no such folder. {self._likely(self.root)}")
         found = {
             entry.stem if entry.is_file() else entry.name
             for entry in folder.iterdir()
-            if not entry.name.startswith(".") and (entry.is_dir() or entry.suffix.lower() in VIDEOS)
+            if not names.is_clutter(entry.name)
+            and (entry.is_dir() or entry.suffix.lower() in VIDEOS)
         }
         if not found:
-            raise DataError(f"{folder}: holds neither frame folders nor video files.")
+            raise DataError(
+                f"{folder}: holds neither frame folders nor video files. {self._likely(folder)}"
+            )
         return sorted(found)
+
+    def passed_over(self) -> list[str]:
+        """Folders between those of the videos that systems leave there, sorted."""
+        here = (self.root / self.images).iterdir()
+        return sorted(p.name for p in here if names.is_clutter(p.name) and p.is_dir())
+
+    def _likely(self, folder: Path) -> str:
+        """Which layout a folder seems to have instead of this one."""
+        found = likeness.of_root(folder)
+        return str(found) if found else "Is `data.root` that of a MOSE layout?"
 
     def source(self, video: str) -> Path:
         """The frame folder of a video, or its video file.
@@ -159,22 +172,27 @@ def label_files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: natural(p.stem))
 
 
-def frame_files(folder: Path) -> list[Path]:
-    """Image files of a frame folder by frame number, checked to be one gapless sequence.
+def frame_files(folder: Path, length: int | None = None) -> list[Path]:
+    """Image files of a frame folder by frame number.
+
+    Args:
+        folder: Of the frames.
+        length: How many there are according to a meta file: then none can be missing.
 
     Raises:
-        DataError: No images, a name without a number, one number twice, mixed suffixes, or a gap.
+        DataError: No images, a name without a number, one number twice, mixed suffixes, or a frame
+            is missing from a row of numbers without a gap.
     """
-    found = [
-        p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")
-    ]
+    here = [p for p in folder.iterdir() if not names.is_clutter(p.name)]
+    found = [p for p in here if p.suffix.lower() in IMAGES]
     if not found:
-        raise DataError(f"{folder}: no frames ({', '.join(IMAGES)}).")
+        other = f" There are {names.by_suffix(here)}." if here else ""
+        raise DataError(f"{folder}: no frames ({', '.join(IMAGES)}).{other}")
     if len({p.suffix for p in found}) > 1:
         kinds = ", ".join(sorted({p.suffix for p in found}))
         raise DataError(f"{folder}: frames of several kinds ({kinds}). Remove those not meant.")
     numbered = sorted((number_of(p), p.name) for p in found)
-    _check_numbers(folder, numbered)
+    _check_numbers(folder, numbered, complete=length == len(numbered))
     return [folder / name for _, name in numbered]
 
 
@@ -184,23 +202,41 @@ def number_of(path: Path) -> int:
     Raises:
         DataError: There is none.
     """
-    digits = re.findall(r"\d+", path.stem)
-    if not digits:
+    number = names.last_number(path.stem)
+    if number is None:
         raise DataError(f"{path}: a frame's name must hold its number, such as 00000{path.suffix}.")
-    return int(digits[-1])
+    return number
 
 
-def _check_numbers(folder: Path, numbered: list[tuple[int, str]]) -> None:
+def unevenness(files: Sequence[Path]) -> str:
+    """What is odd about the steps between frames in order, for a log; empty if they are even."""
+    numbers = [number_of(file) for file in files]
+    steps = sorted({b - a for a, b in itertools.pairwise(numbers)})
+    if len(steps) < 2:
+        return ""
+    told = names.listed([str(step) for step in steps])
+    return (
+        f"{files[0].parent}: frame numbers go in uneven steps ({told}): its {len(files)} frames "
+        "are taken in their order, as one video without gaps"
+    )
+
+
+def _check_numbers(folder: Path, numbered: list[tuple[int, str]], complete: bool) -> None:
     steps = [(b[0] - a[0], a[1], b[1]) for a, b in itertools.pairwise(numbered)]
     for step, earlier, later in steps:
         if step == 0:
             raise DataError(
-                f"{folder}: {earlier} and {later} have the same frame number. Keep one of them."
+                f"{folder}: {earlier} and {later} have the same frame number, the last one in a "
+                "name. Keep one of them, or rename the frames."
             )
-    stride = min((s for s, _, _ in steps), default=1)
+    # Sets are published with uneven steps (VIPSeg, VISOR); most steps of 1 are those of a camera.
+    consecutive = 2 * sum(step == 1 for step, _, _ in steps) > len(steps)
+    if complete or not consecutive:
+        return
     for step, earlier, later in steps:
-        if step != stride:
+        if step > 1:
             raise DataError(
-                f"{folder}: a gap: {later} follows {earlier}, though frames go in steps of "
-                f"{stride}. {(step - stride) // stride} file(s) are missing; copy them again."
+                f"{folder}: a gap: {later} follows {earlier}, though frames go in steps of 1. "
+                f"{step - 1} file(s) are missing; copy them again. If they were left out on "
+                "purpose, say so by the video's `length` in a meta file, or number them anew."
             )

@@ -6,6 +6,7 @@ Everything wrong with what the user brought is found here, before an hour of GPU
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from kit.core.errors import DataError
 from kit.core.files import sha256
 from kit.core.masks import MAX_ID
 from kit.core.types import Video, VideoObject
-from kit.data import extract, layout
+from kit.data import extract, layout, likeness, names
 from kit.data.layout import Split
 
 VERSION = 1
@@ -30,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", default="JPEGImages", help="below the root (%(default)s)")
     parser.add_argument("--annotations", default="Annotations", help="below the root (%(default)s)")
     parser.add_argument("--meta", help="meta file below the root, to compare with")
+    parser.add_argument(
+        "--names", choices=["any", "numbers"], default="any",
+        help="numbers: refuse frames that the MOSEv2 server would not take (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--extracted", type=Path, help="where frames of a video file go")
     parser.add_argument("--output", type=Path, required=True, help="index to write (.json)")
 
@@ -41,23 +46,34 @@ def run(args: argparse.Namespace) -> None:
     if source.is_file():
         folder = args.extracted or args.output.parent / "extracted"
         source = extract.extract(source, folder / args.video)
-    video = index(args.video, source, split.labels(args.video))
-    _compare(video, split.entry(args.video), split)
+    entry = split.entry(args.video)
+    length = entry.get("length") if entry else None
+    video = index(args.video, source, split.labels(args.video), length)
+    _compare(video, entry, split)
+    if args.names == "numbers" and (flaw := names.flaw_for_server(video.frames)):
+        raise DataError(
+            f"{source}: the MOSEv2 server takes frames named by numbers alone, and {flaw}. Rename "
+            "frames and masks (00012.jpg, 00012.png), or set `submission: false` in the config: "
+            "then all is run but the archive."
+        )
+    if odd := layout.unevenness([video.image(frame) for frame in video.frames]):
+        print(odd, file=sys.stderr)
     artifacts.write_video(args.output, video)
 
 
-def index(name: str, source: Path, labels: Path) -> Video:
+def index(name: str, source: Path, labels: Path, length: int | None = None) -> Video:
     """Check frames and label maps of one video.
 
     Args:
         name: Of the video.
         source: Folder of its frames.
         labels: Folder of its label maps; one for the first frame at least.
+        length: Number of its frames according to a meta file.
 
     Raises:
         DataError: Whatever keeps them from being used as they are.
     """
-    files = layout.frame_files(source)
+    files = layout.frame_files(source, length)
     height, width = _common_size(files)
     frames = [file.stem for file in files]
     objects = _objects(labels, frames, (height, width))
@@ -92,8 +108,8 @@ def _objects(labels: Path, frames: Sequence[str], size: tuple[int, int]) -> list
     """Objects by id, each with the first frame that shows it."""
     if not (labels / f"{frames[0]}.png").is_file():
         raise DataError(
-            f"{labels / frames[0]}.png: the mask of the first frame is missing. "
-            "Semi-supervised segmentation starts from it; is `data.annotations` right?"
+            f"{labels / frames[0]}.png: the mask of the first frame is missing, from which "
+            f"semi-supervised segmentation starts. {likeness.of_labels(labels, frames)}"
         )
     first: dict[int, str] = {}
     order = {frame: position for position, frame in enumerate(frames)}
