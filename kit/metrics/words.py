@@ -1,8 +1,4 @@
-"""Words of 64 pixels: made from labels, counted, moved. Compiled on first use.
-
-The compiled code of `kit.metrics.counts` is cached beside its source and does not notice changes
-here: whoever edits this file deletes the folder `__pycache__`.
-"""
+"""Words of 64 pixels: made from labels, counted, moved. Compiled on first use."""
 
 from collections.abc import Callable
 from typing import Any
