@@ -22,13 +22,21 @@ from numba.core.caching import FunctionCache
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def jit(function: F) -> F:
-    """Compile a function on its first call, or take what an earlier process compiled."""
+def jit(function: F, signature: Any = None) -> F:
+    """Compile a function on its first call, or take what an earlier process compiled.
+
+    Args:
+        function: In the subset of Python that Numba knows.
+        signature: Of Numba; compiled at once, and for nothing else.
+    """
     compiled: Any = numba.njit(nogil=True)(function)
     try:
         compiled._cache = _Cache(function)
     except RuntimeError:  # numba found no folder that can be written
         _tell_once()
+    if signature is not None:
+        compiled.compile(signature)
+        compiled.disable_compile()
     return compiled  # type: ignore[no-any-return]
 
 

@@ -9,7 +9,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
@@ -309,4 +308,4 @@ def _kernel() -> Any:
     tolerances = types.Tuple((int3, int1, int2))
     buffers = types.Tuple((word3, types.Array(types.uint8, 3, "C"), int3))
     given = labels, labels, int1, tolerances, word4, int4, buffers, int2
-    return numba.njit(types.int64(*given), cache=True, nogil=True)(_count_frame)
+    return jit(_count_frame, types.int64(*given))
