@@ -3,21 +3,23 @@
 Each pattern is a picture of tones, 0 = first colour of the ramp, 1 = last.
 """
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from kit.data import raster
 
 Floats = npt.NDArray[np.float32]
 
 
 def _clouds(rng: np.random.Generator, height: int, width: int, cell: float) -> Floats:
     """Fractal noise in 0..1, its largest blobs `cell` pixels wide."""
-    total = np.zeros((height, width), np.float32)
+    total = np.zeros((height, width))
     for octave in range(4):
         shape = (int(height / cell * 2**octave) + 2, int(width / cell * 2**octave) + 2)
         grid = rng.random(shape, np.float32)
-        total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC) / 2**octave
-    return np.asarray(cv2.normalize(total, None, 0, 1, cv2.NORM_MINMAX), np.float32)
+        total += raster.enlarged(grid, height, width) / 2**octave
+    low, high = total.min(), total.max()
+    return np.asarray((total - low) / (high - low), np.float32)
 
 
 def _mist(rng: np.random.Generator, height: int, width: int) -> Floats:
@@ -26,9 +28,9 @@ def _mist(rng: np.random.Generator, height: int, width: int) -> Floats:
 
 def _hills(rng: np.random.Generator, height: int, width: int) -> Floats:
     """Ridge behind ridge, each lit along its crest."""
-    x = np.arange(width, dtype=np.float32) / width
-    y = np.arange(height, dtype=np.float32)[:, None] / height
-    tone = 0.25 * y + np.zeros((1, width), np.float32)
+    x = np.arange(width) / width
+    y = np.arange(height)[:, None] / height
+    tone = 0.25 * y + np.zeros((1, width))
     ridges = int(rng.integers(4, 7))
     for ridge in range(1, ridges + 1):
         crest = np.sin(x * rng.uniform(4, 10) + rng.uniform(0, 6.3))
@@ -47,7 +49,7 @@ def _tiles(rng: np.random.Generator, height: int, width: int) -> Floats:
     bricks = rng.random((int(y.max()) + 1, int(x.max()) + 1), np.float32)
     tone = 0.15 + 0.45 * bricks[y.astype(np.intp), x.astype(np.intp)]
     joint = np.maximum(np.abs(x % 1 - 0.5), np.abs(y % 1 - 0.5) * 0.94 + 0.02) > 0.46
-    tone += 0.3 * cv2.GaussianBlur(joint.astype(np.float32), (3, 3), 0)
+    tone += 0.3 * raster.spread(joint, np.array([0.25, 0.5, 0.25]))
     return np.asarray(0.8 * tone + 0.2 * _clouds(rng, height, width, width / 4), np.float32)
 
 
@@ -55,10 +57,9 @@ def _bokeh(rng: np.random.Generator, height: int, width: int) -> Floats:
     """Discs of light, out of focus."""
     tone = 0.25 + 0.6 * _clouds(rng, height, width, width / 2)
     for _ in range(30):
-        disc = np.zeros((height, width), np.float32)
-        centre = (int(rng.integers(width)), int(rng.integers(height)))
-        cv2.circle(disc, centre, int(width * rng.uniform(0.015, 0.07)), 1.0, -1, cv2.LINE_AA)
-        tone += disc * np.float32(rng.uniform(-0.25, 0.15))
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        disc = raster.disc(height, width, x, y, int(width * rng.uniform(0.015, 0.07)))
+        tone += (disc * rng.uniform(-0.25, 0.15)).astype(np.float32)
     return tone
 
 

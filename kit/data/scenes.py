@@ -235,9 +235,10 @@ def _poses(rng: np.random.Generator, config: Config, actor: Actor) -> list[Pose 
 
 def _clear(config: Config, roles: list[Role]) -> bool:
     """Whether all objects and distractors present on frame 0 show `CLEAR` of their area there."""
-    canvas = np.zeros((config.height, config.width, 3), np.float32)
     ids = np.zeros((config.height, config.width), np.uint8)
-    paste_all(canvas, ids, roles, 0)
+    for actor, poses in roles:
+        if (pose := poses[0]) is not None:
+            sprites.cover(ids, actor.sprite, pose, actor.ident)
     seen = np.bincount(ids.ravel(), minlength=256)
     return all(
         pose is None or seen[actor.ident] >= CLEAR * actor.sprite.area * pose.scale**2

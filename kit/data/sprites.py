@@ -3,13 +3,15 @@
 Knows nothing about time: a sprite is rendered once and pasted at a pose. Colours are RGB.
 """
 
+import colorsys
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+
+from kit.data import raster
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -71,11 +73,14 @@ class Palette:
 def palette(theme: Theme, turn: float) -> Palette:
     """The colours of a theme, all hues turned by `turn` degrees, so that they still go together."""
     codes = " ".join((*theme.background, *theme.trios)).split()
-    colours = np.array([[list(bytes.fromhex(code[1:])) for code in codes]], np.float32)
-    hsv = cv2.cvtColor(colours / 255, cv2.COLOR_RGB2HSV)
-    hsv[..., 0] = (hsv[..., 0] + turn) % 360
-    turned = 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).reshape(-1, 3, 3)
+    turned = np.array([_turned(code, turn) for code in codes], np.float32).reshape(-1, 3, 3)
     return Palette(turned[0], turned[1:])
+
+
+def _turned(code: str, turn: float) -> list[float]:
+    """A colour "#rrggbb" with its hue turned by degrees, RGB in 0..255."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*bytes.fromhex(code[1:]))
+    return list(colorsys.hsv_to_rgb((hue + turn / 360) % 1, saturation, value))
 
 
 # --- shapes: closed curves, one family per category -----------------------------------------------
@@ -163,21 +168,20 @@ def silhouette(rng: np.random.Generator, family: int, side: int) -> Bytes:
     Returns:
         uint8[side, side], 255 inside, 0 outside, no greys; centred, radius `CONTENT`.
     """
-    t = np.linspace(0, 2 * np.pi, 180, endpoint=False, dtype=np.float32)
+    t = np.linspace(0, 2 * np.pi, 180, endpoint=False)
     curve = np.stack(FAMILIES[family](rng, t), axis=1)
     curve -= (curve.min(axis=0) + curve.max(axis=0)) / 2
     curve *= CONTENT / np.linalg.norm(curve, axis=1).max()
-    filled = np.zeros((side, side), np.uint8)
-    cv2.fillPoly(filled, [np.rint((curve + 1) / 2 * side).astype(np.int32)], 255)
-    return filled
+    inside = raster.polygon((curve + 1) / 2 * side - 0.5, side, side)
+    return inside.astype(np.uint8) * 255
 
 
 # --- textures: scalar fields over the sprite ------------------------------------------------------
 
-Field = Callable[[Floats, Floats, float], Reals]  # u, v in -1..1, frequency in radians per unit
+Field = Callable[[Reals, Reals, float], Reals]  # u, v in -1..1, frequency in radians per unit
 
 
-def _patches(u: Floats, v: Floats, f: float) -> Reals:
+def _patches(u: Reals, v: Reals, f: float) -> Reals:
     bent = np.sin(f * v + 1.3 * np.sin(f * u / 1.6 + f))
     return np.asarray(np.sin(f * u + 1.7 * np.sin(f * v / 2)) + bent)
 
@@ -196,21 +200,24 @@ FIELDS: tuple[Field, ...] = (
 PATCHES = len(FIELDS) - 1
 
 
-def _texture(rng: np.random.Generator, field: int, inside: Bytes, colours: Floats) -> Floats:
-    """Colour a field by its quantiles *inside the shape*.
+def _texture(rng: np.random.Generator, field: int, inside: Bytes) -> npt.NDArray[np.intp]:
+    """Which of three colours is where, by a field's quantiles *inside the shape*.
 
     Every texture thus shows the same colours in the same shares: a colour histogram cannot tell
     two members of a category apart, only the arrangement can.
+
+    Returns:
+        intp[side, side], 0, 1 or 2.
     """
     side = len(inside)
-    axis = np.linspace(-1, 1, side, dtype=np.float32) / CONTENT
+    axis = np.linspace(-1, 1, side) / CONTENT
     angle, frequency = rng.uniform(0, np.pi), rng.uniform(6.5, 9.5)
     u = np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]
     v = np.cos(angle) * axis[:, None] - np.sin(angle) * axis[None]
-    values = FIELDS[field](u.astype(np.float32), v.astype(np.float32), frequency)
+    values = FIELDS[field](u, v, frequency)
     # Every third sample is plenty for two quantiles, and a third of the time.
     levels = np.quantile(values[inside > 0][::3], COLOUR_SHARES)
-    return np.asarray(colours[(values > levels[0]).astype(np.intp) + (values > levels[1])])
+    return np.asarray((values > levels[0]).astype(np.intp) + (values > levels[1]))
 
 
 # --- sprites --------------------------------------------------------------------------------------
@@ -244,22 +251,33 @@ def render(rng: np.random.Generator, family: int, field: int, colours: Floats, s
     side = int(np.ceil(size / CONTENT)) + 2
     large = side * SUPERSAMPLING
     inside = silhouette(rng, family, large)
-    shaded = _texture(rng, field, inside, colours) * _shading(inside)[..., None]
-    rgba = np.dstack([shaded.clip(0, 255).astype(np.uint8), inside])
-    rgba = cv2.resize(rgba, (side, side), interpolation=cv2.INTER_AREA)
-    shadow = cv2.GaussianBlur(rgba[..., 3], (0, 0), 0.035 * side + 0.3)
+    texture = _texture(rng, field, inside)
+    # The mean of a pixel's samples, from how many of them have each colour.
+    counts = np.stack([_averaged(texture == k) for k in range(len(colours))], axis=-1)
+    painted = sum(counts[..., k, None] * colour.astype(float) for k, colour in enumerate(colours))
+    alpha = _averaged(inside > 0)
+    shaded = painted * _shading(alpha >= 0.5)[..., None]
+    rgba = np.rint(np.dstack([shaded.clip(0, 255), 255 * alpha])).astype(np.uint8)
+    shadow = np.rint(raster.blurred(rgba[..., 3], 0.035 * side + 0.3)).astype(np.uint8)
     return Sprite(rgba, shadow, int(np.count_nonzero(rgba[..., 3] >= 128)))
 
 
-def _shading(inside: Bytes) -> Floats:
-    """Light on a cushion: float32[S, S], about 0.6 at the dark rim, 1.15 on the lit side."""
-    height = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    height = np.sqrt(np.minimum(height / (0.16 * len(inside)), 1))
-    height = cv2.blur(height, (2 * (len(inside) // 50) + 1,) * 2)
-    slope = cv2.blur(
-        cv2.Scharr(height, cv2.CV_32F, 1, 0) + cv2.Scharr(height, cv2.CV_32F, 0, 1), (3, 3)
-    )
-    return np.asarray(0.7 + 0.35 * height + slope * len(inside) / 4000, np.float32)
+def _averaged(samples: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Shares of true samples in blocks of `SUPERSAMPLING` by as many."""
+    side = len(samples) // SUPERSAMPLING
+    blocks = samples.reshape(side, SUPERSAMPLING, side, SUPERSAMPLING)
+    return np.asarray(blocks.sum((1, 3)) / SUPERSAMPLING**2)
+
+
+def _shading(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Light on a cushion: float64[S, S], about 0.6 at the dark rim, 1.15 on the lit side."""
+    rim = 0.16 * len(inside)
+    height = np.sqrt(raster.depth(inside, rim) / rim)
+    height = raster.spread(height, np.full(3, 1 / 3))
+    padded = np.pad(height, 1, mode="edge")
+    # Of each pixel's slope to the right and down, over two pixels.
+    across, down = padded[1:-1, 2:] - padded[1:-1, :-2], padded[2:, 1:-1] - padded[:-2, 1:-1]
+    return np.asarray(0.7 + 0.35 * height + (across + down) * len(inside) / 250)
 
 
 @dataclass(frozen=True)
@@ -298,22 +316,17 @@ def paste(canvas: Floats, ids: Bytes, sprite: Sprite, pose: Pose, ident: int) ->
         pose: where.
         ident: id written into `ids`.
     """
-    height, width = ids.shape
-    side = len(sprite.shadow)
-    reach = side / 2 * pose.scale * (1 + abs(pose.shear)) + 2
-    (x, y), drop = pose.centre, 0.05 * side
-    left, right = max(int(x - reach), 0), min(int(x + reach + drop) + 1, width)
-    top, bottom = max(int(y - reach), 0), min(int(y + reach + drop) + 1, height)
-    if left >= right or top >= bottom:
-        return
-    region, window = canvas[top:bottom, left:right], (right - left, bottom - top)
-    matrix = pose.matrix(side)
-    matrix[:, 2] -= left, top
-    drawn = cv2.warpAffine(sprite.rgba, matrix, window)
-    matrix[:, 2] += drop
-    shadow = cv2.warpAffine(sprite.shadow, matrix, window)
-    region *= (1 - shadow * np.float32(0.35 / 255))[..., None]
-    alpha = drawn[..., 3]
-    # Colours fade next to the warp's empty border, but no opaque pixel of a sprite lies there.
-    region += (alpha * np.float32(1 / 255))[..., None] * (drawn[..., :3] * pose.gain - region)
-    ids[top:bottom, left:right][alpha >= 128] = ident
+    matrix, drop = pose.matrix(len(sprite.shadow)), 0.05 * len(sprite.shadow)
+    raster.stamp(canvas, ids, sprite.rgba, sprite.shadow, matrix, drop, pose.gain, ident)
+
+
+def cover(ids: Bytes, sprite: Sprite, pose: Pose, ident: int) -> None:
+    """Write the id where `paste` would, and nothing else.
+
+    Args:
+        ids: uint8[H, W], drawn on.
+        sprite: what.
+        pose: where.
+        ident: id.
+    """
+    raster.cover(ids, sprite.rgba, pose.matrix(len(sprite.shadow)), ident)

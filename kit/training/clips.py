@@ -16,6 +16,7 @@ from kit import plugins
 from kit.core import images
 from kit.core.errors import ConfigError, DataError
 from kit.data import layout, synthetic
+from kit.training import augment
 
 ATTEMPTS = 50  # windows tried until one shows an object on its first frame
 CROWDED = 5  # drawn videos in a row whose cast may find no place
@@ -110,9 +111,16 @@ class Drawn:
 class Folder:
     """Videos of a split in MOSE or DAVIS layout, with a label map for every frame."""
 
-    def __init__(self, split: layout.Split, videos: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        split: layout.Split,
+        videos: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        changes: augment.Config | None = None,
+    ) -> None:
         self._split = split
-        self._videos = list(videos) if videos else split.videos()
+        self._videos = [v for v in videos or split.videos() if v not in set(without)]
+        self._changes = changes or augment.Config()
         self._known: dict[str, list[Path]] = {}
 
     def take(self, rng: np.random.Generator, length: int, max_gap: int) -> Footage:
@@ -124,7 +132,8 @@ class Folder:
         maps = self._split.root / self._split.annotations / video
         shape = frames[0].shape[:2]
         labels = [images.read_labels(maps / f"{path.stem}.png", shape) for path in picked]
-        return Footage(np.stack(frames), np.stack(labels))
+        changed = augment.apply(rng, np.stack(frames), np.stack(labels), self._changes)
+        return Footage(*changed)
 
     def videos(self) -> int:
         """How many there are."""
@@ -207,7 +216,8 @@ def source_of(blocks: Sequence[dict[str, Any]]) -> Mixture:
     """The mixture that a config's `data` block describes.
 
     Each entry has a `weight` and either `draw` (a difficulty, see `synthetic.Config`) or `root`
-    (with `images`, `annotations`, `videos` where they differ from MOSE's).
+    (with `images`, `annotations`, `videos` where they differ from MOSE's; `without` names videos
+    that are set aside, `augment` says how much footage is changed, see `augment.Config`).
 
     Raises:
         ConfigError: There is none, or an entry is neither or both.
@@ -228,7 +238,8 @@ def source_of(blocks: Sequence[dict[str, Any]]) -> Mixture:
                 block.get("annotations", "Annotations"),
                 None,
             )
-            source = Folder(split, block.get("videos"))
+            changes = plugins.parse(augment.Config, block.get("augment", {}), "data.augment")
+            source = Folder(split, block.get("videos"), block.get("without", ()), changes)
         sources.append((float(block.get("weight", 1.0)), source))
     return Mixture(sources)
 
