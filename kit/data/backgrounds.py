@@ -49,7 +49,7 @@ def _tiles(rng: np.random.Generator, height: int, width: int) -> Floats:
     bricks = rng.random((int(y.max()) + 1, int(x.max()) + 1), np.float32)
     tone = 0.15 + 0.45 * bricks[y.astype(np.intp), x.astype(np.intp)]
     joint = np.maximum(np.abs(x % 1 - 0.5), np.abs(y % 1 - 0.5) * 0.94 + 0.02) > 0.46
-    tone += 0.3 * raster.spread(joint, np.array([0.25, 0.5, 0.25]))
+    tone += 0.3 * raster.spread(joint.astype(float), np.array([0.25, 0.5, 0.25]))
     return np.asarray(0.8 * tone + 0.2 * _clouds(rng, height, width, width / 4), np.float32)
 
 

@@ -56,7 +56,8 @@ def polygon(corners: npt.NDArray[np.floating], height: int, width: int) -> npt.N
 def disc(height: int, width: int, x: float, y: float, radius: float) -> Reals:
     """A disc with a soft rim one pixel wide: float64[height, width] in 0..1."""
     rows, columns = np.arange(height)[:, None] - y, np.arange(width)[None] - x
-    return np.clip(radius + 0.5 - np.sqrt(rows * rows + columns * columns), 0, 1)
+    distance = np.sqrt(rows * rows + columns * columns)
+    return np.asarray(np.clip(radius + 0.5 - distance, 0, 1), np.float64)
 
 
 def depth(inside: npt.NDArray[np.bool_], limit: float) -> Reals:
@@ -64,14 +65,15 @@ def depth(inside: npt.NDArray[np.bool_], limit: float) -> Reals:
     from scipy.ndimage import distance_transform_edt  # exact: a root of whole numbers
 
     padded = np.pad(inside, 1)  # what lies beyond the picture is outside
-    return np.minimum(distance_transform_edt(padded)[1:-1, 1:-1], limit)
+    away = distance_transform_edt(padded)[1:-1, 1:-1]
+    return np.asarray(np.minimum(away, limit), np.float64)
 
 
 def blurred(picture: npt.NDArray[np.floating], sigma: float) -> Reals:
     """A Gaussian blur, [H, W] or [H, W, C]; beyond the border the nearest pixel goes on."""
     reach = int(np.ceil(3 * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return spread(picture, weights / weights.sum())
+    return spread(picture, np.asarray(weights / weights.sum(), np.float64))
 
 
 def spread(picture: npt.NDArray[np.floating], weights: Reals) -> Reals:
