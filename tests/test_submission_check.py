@@ -126,6 +126,18 @@ def zeros(name: str) -> Callable[[Tree], Tree]:
     return put(name, b"\0" * 10)
 
 
+def by_object(pattern: str, tree: Tree) -> Tree:
+    """A video's masks once per object, each in a folder of the object."""
+    video = pattern.split("/")[0] + "/"
+    moved = {
+        name.replace(video, pattern % number): data
+        for name, data in tree.items()
+        for number in (1, 2)
+        if name.startswith(video)
+    }
+    return without(video)(tree) | moved
+
+
 MAC = put("__MACOSX/cat/._00000.png", b"x")
 FRAME = "cat/00002.png"
 TRUNCATED = png(1, 2)[:-25]
@@ -159,6 +171,11 @@ DEFECTS = [
     ("lone-video", without("dog"), {"video-missing", "lone-video"}, ZERO),
     ("video-missing", then(without("dog"), zeros("readme.txt")), {"video-missing", "junk"}, ZERO),
     ("none", lambda _: {"readme.txt": b""}, {"video-missing", "junk"}, ZERO),
+    ("all-empty", lambda tree: dict.fromkeys(tree, png()), {"all-empty"}, WRONG),
+    ("folders-of-objects", lambda tree: by_object("cat/%03d/", by_object("dog/%03d/", tree)),
+     {"object-folders"}, FATAL),
+    ("folders-of-objects-in-one", lambda tree: by_object("dog/object_%d/", tree),
+     {"object-folders"}, FATAL),
     # --- names of frames ---
     ("prefix", renamed("cat/", "cat/mask_"), {"frame-name", "frames-missing"}, FATAL),
     ("padding", renamed("cat/00001", "cat/1"), {"frame-padding"}, FATAL),
@@ -330,16 +347,34 @@ def _bounded_read(read):
     return bounded
 
 
-def test_links_in_a_folder_are_reported_and_not_followed(tmp_path):
+def linked(root: Path, *names: str) -> Path:
+    """Move these files or folders away and leave links to them."""
+    for number, name in enumerate(names):
+        away = root.parent / f"away_{number}{Path(name).suffix}"
+        (root / name).rename(away)
+        (root / name).symlink_to(away)
+    return root
+
+
+@pytest.mark.parametrize("links", [("cat",), ("cat", "dog"), (FRAME,), ("dog", FRAME)], ids=str)
+def test_links_lead_to_what_they_mean(links, tmp_path):
+    """As hub caches, DVC and shared disks leave them; `kit pack` and `zip -r` follow them too."""
     root = write_folder(good(), tmp_path / "sub")
-    secret = tmp_path / "secret.png"
-    secret.write_bytes(b"no picture: reading it would add another finding")
+    assert check(linked(root, *links), META).findings == []
+    (root / FRAME).write_bytes(TRUNCATED)  # what lies at the end is looked at
+    assert codes(check(root, META)) == {"unreadable"}
+
+
+def test_links_that_lead_nowhere_and_special_files_stay_shut(tmp_path):
+    root = write_folder(good(), tmp_path / "sub")
     (root / FRAME).unlink()
-    (root / FRAME).symlink_to(secret)
+    (root / FRAME).symlink_to(tmp_path / "gone.png")
+    (root / "cat" / "again").symlink_to(root)  # a circle
+    (root / "cat" / "itself").symlink_to("itself")
     os.mkfifo(root / "cat" / "pipe.png")  # opening it would wait for ever
     report = check(root, META)
-    assert codes(report) == {"not-a-file", "frame-name"}
-    assert sum(finding.count for finding in report.findings) == 3
+    assert codes(report) == {"not-a-file", "frame-name", "junk"}
+    assert sum(f.count for f in report.findings if f.code == "not-a-file") == 4
 
 
 def test_many_files_of_one_kind_are_one_finding(tmp_path):

@@ -8,7 +8,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from test_submission_check import META, TEAM, good, png, write_folder, write_zip
+from test_submission_check import (
+    FRAME,
+    META,
+    TEAM,
+    by_object,
+    good,
+    linked,
+    png,
+    write_folder,
+    write_zip,
+)
 
 from kit.core.errors import SubmissionError
 from kit.submission import archive
@@ -114,11 +124,36 @@ def test_a_defect_leaves_the_old_archive_and_no_traces(masks, tmp_path):
     assert len(list(output.parent.iterdir())) == 2
 
 
-def test_linked_masks_are_not_followed(masks, tmp_path):
-    (masks["dog"] / "00001.png").unlink()
-    (masks["dog"] / "00001.png").symlink_to(masks["dog"] / "00002.png")
+@pytest.mark.parametrize("links", [("cat",), ("cat", "dog"), (FRAME,), ("dog", FRAME)], ids=str)
+def test_check_and_pack_agree_on_links(links, tmp_path):
+    """Both take what links lead to, and both refuse one that leads nowhere."""
+    root = write_folder(good(), tmp_path / "sub")
+    whole = pack(by_video([root], set(VIDEOS)), META, tmp_path / "whole.zip")
+    linked(root, *links)
+    found = by_video([root], set(VIDEOS))
+    assert check(root, META).findings == []
+    assert pack(found, META, tmp_path / "linked.zip").sha256 == whole.sha256
+    (root / FRAME).unlink()
+    (root / FRAME).symlink_to(root / "gone.png")
+    assert not check(root, META).ok
     with pytest.raises(SubmissionError, match="put the file itself there"):
+        pack(found, META, tmp_path / "sub.zip")
+
+
+@pytest.mark.parametrize("write", [write_folder, write_zip], ids=["folder", "zip"])
+@pytest.mark.parametrize("pattern", ["cat/%03d/", "cat/object_%d/"])
+def test_folders_of_masks_per_object_are_told(pattern, write, masks, tmp_path):
+    inside = {n[4:]: d for n, d in by_object(pattern, good()).items() if n.startswith("cat/")}
+    (tmp_path / "sub").mkdir()
+    masks["cat"] = write(inside, tmp_path / "sub" / "cat")
+    with pytest.raises(SubmissionError, match=r"masks of cat: .* a folder per object"):
         pack(masks, META, tmp_path / "sub.zip")
+
+
+def test_an_archive_of_empty_masks_is_told(masks, tmp_path):
+    root = write_folder(dict.fromkeys(good(), png()), tmp_path / "sub")
+    with pytest.raises(SubmissionError, match="all 9 masks are empty"):
+        pack(by_video([root], set(VIDEOS)), META, tmp_path / "sub.zip")
 
 
 @pytest.mark.parametrize(

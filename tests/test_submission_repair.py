@@ -13,6 +13,7 @@ from test_submission_check import (
     META,
     TEAM,
     add_member,
+    by_object,
     good,
     png,
     put,
@@ -135,12 +136,25 @@ def test_missing_frames_are_made_up_only_when_asked(fill, expected, tmp_path):
     assert labels_of(members(output)[FRAME]) == labels_of(expected)
 
 
-def test_a_missing_video_is_filled_with_empty_masks_but_never_copied(tmp_path):
-    source = write_folder(without("dog")(good()), tmp_path / "sub")
-    repair(source, META, tmp_path / "a.zip", Fill.EMPTY)
-    assert check(tmp_path / "a.zip", META).findings == []
-    with pytest.raises(SubmissionError, match=r"\[video-missing\]"):
-        repair(source, META, tmp_path / "b.zip", Fill.NEAREST)
+@pytest.mark.parametrize("fill", list(Fill), ids=str)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("dog"), "dog: not one mask of 1 of 2 videos"),
+        (then(without("dog"), put("dog/notes.txt", b"")), "dog: not one mask of 1 of 2"),
+        (lambda tree: {"readme.txt": b""}, "cat, dog: not one mask of 2 of 2"),
+        (
+            lambda tree: by_object("cat/%03d/", tree),
+            "cat/001: cat has a folder of masks per object",
+        ),
+        (lambda tree: by_object("dog/%d/", tree), "dog/1: dog has a folder"),
+    ],
+)
+def test_no_whole_video_is_made_up(change, words, fill, tmp_path):
+    source = write_folder(change(good()), tmp_path / "sub")
+    with pytest.raises(SubmissionError, match=words):
+        repair(source, META, tmp_path / "mended.zip", fill)
+    assert not (tmp_path / "mended.zip").exists()
 
 
 def test_a_team_file_moves_to_the_root(tmp_path):

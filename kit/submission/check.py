@@ -79,6 +79,7 @@ def check(source: Path, meta: Mapping[str, Any], workers: int = 1) -> Report:
                 _check_videos(tree, videos, found, findings)
         if workers > 1 and found is not None:
             _check_shares(source, videos, workers, findings)
+        findings.conclude(videos)
     except Broken as broken:
         findings.add(broken.code, source.name, str(broken))
     return Report(findings.sorted())
@@ -90,6 +91,18 @@ class _Findings:
     def __init__(self) -> None:
         self._first: dict[tuple[str, str], tuple[str, str]] = {}
         self._count: Counter[tuple[str, str]] = Counter()
+        self._masks: Counter[bool] = Counter()  # by whether they are empty
+
+    def saw(self, picture: png.Picture) -> None:
+        """Count a mask."""
+        self._masks[picture.is_empty] += 1
+
+    def conclude(self, videos: Mapping[str, Video]) -> None:
+        """Add what only all masks together tell."""
+        objects = sum(len(video.labels - {0}) for video in videos.values())
+        if self._masks[True] and not self._masks[False] and objects:
+            detail = f"all {self._masks[True]} masks are empty, of {objects} objects"
+            self.add("all-empty", "archive", detail)
 
     def add(self, code: str, where: str, detail: str, group: str = "") -> None:
         self._first.setdefault((code, group), (where, detail))
@@ -99,6 +112,7 @@ class _Findings:
         """Take over the findings on other videos."""
         self._first |= other._first
         self._count += other._count
+        self._masks += other._masks
 
     def sorted(self) -> list[Finding]:
         rows = []
@@ -128,8 +142,11 @@ def _check_names(tree: Source, videos: Mapping[str, Video], findings: _Findings)
 def _check_videos(
     tree: Source, videos: Mapping[str, Video], found: Layout, findings: _Findings
 ) -> None:
+    by_object = layout.object_folders(found)
     for name, files in found.files.items():
-        if name in videos:
+        if name in videos and name in by_object:
+            findings.add("object-folders", by_object[name], "a folder per object", name)
+        elif name in videos:
             _check_video(tree, videos[name], files, findings)
 
 
@@ -185,7 +202,7 @@ def _check_others(
     tree: Source, found: Layout, videos: Mapping[str, Video], findings: _Findings
 ) -> None:
     """Everything that is not a file of a video."""
-    base = found.base or ""
+    base, by_object = found.base or "", layout.object_folders(found)
     for entry in found.others:
         inside = entry.name.removeprefix(f"{base}/") if base else entry.name
         top, deeper = inside.split("/")[0], "/" in inside or entry.is_dir
@@ -193,6 +210,8 @@ def _check_others(
             continue
         if inside == "team.json" or entry.name == "team.json":
             _check_team(tree, entry, findings)
+        elif top in by_object:
+            continue  # told of the video as a whole: to remove them would be wrong
         elif inside in videos:
             findings.add("video-file", entry.name, "a file where a folder is expected")
         elif deeper and top not in found.files and not top.startswith((".", "__MACOSX")):
@@ -231,6 +250,7 @@ def _check_mask(tree: Source, entry: Entry, video: Video, findings: _Findings) -
     except png.NotAPicture as error:
         findings.add("unreadable", entry.name, str(error), video.name)
     else:
+        findings.saw(picture)
         for code, detail in _picture_defects(picture, video):
             findings.add(code, entry.name, detail, video.name)
 

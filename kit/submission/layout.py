@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from kit.data.likeness import is_object_folder
 from kit.submission.expected import Video
+from kit.submission.frames import is_mask
 from kit.submission.source import Entry
 
 _MAX_DEPTH = 8  # deeper folders are nobody's videos, and must not cost quadratic time
@@ -55,6 +57,18 @@ def find(entries: Iterable[Entry], videos: Mapping[str, Video]) -> Layout:
 def join(base: str, name: str) -> str:
     """Path of `name` in `base`, where "" is the root."""
     return f"{base}/{name}" if base else name
+
+
+def object_folders(found: Layout) -> dict[str, str]:
+    """Videos whose masks lie in a folder per object, as in SA-V: video to the first such folder."""
+    inside: dict[str, str] = {}
+    for entry in found.others:
+        parent, _, name = entry.name.rpartition("/")
+        above, _, folder = parent.rpartition("/")
+        video = above.removeprefix(join(found.base or "", "")) if found.base else above
+        if video in found.files and is_mask(name) and is_object_folder(folder):
+            inside.setdefault(video, parent)
+    return inside
 
 
 def clashes(entries: Iterable[Entry]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from kit.core.errors import SubmissionError
 from kit.core.files import sha256, write_json
+from kit.data.likeness import is_object_folder
 from kit.submission import archive, expected, frames, team
 from kit.submission.source import Broken, Entry, Source, open_source
 from kit.submission.stored import StoredZip
@@ -114,6 +115,9 @@ def _opened(video: str, path: Path) -> Iterator[Source]:
 
 def _pngs(source: Source) -> list[Entry]:
     chosen = [e for e in source.entries if "/" not in e.name and frames.is_mask(e.name)]
+    parents = [e.name.split("/")[0] for e in source.entries if frames.is_mask(e.name)]
+    if not chosen and any(map(is_object_folder, parents)):
+        raise Broken("object-folders", f"a folder per object ({parents[0]}), not label maps")
     return sorted(chosen, key=lambda entry: entry.name)
 
 

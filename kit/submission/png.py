@@ -32,13 +32,15 @@ class Picture:
     """One mask file.
 
     `size` is (height, width) in pixels; `mode` is Pillow's; `strangers` are the labels found that
-    are not allowed, and empty when the size was wrong, since the pixels are then not looked at.
+    are not allowed, and none when the size was wrong, since the pixels are then not looked at.
+    `is_empty`: they were looked at, and all are 0.
     """
 
     size: tuple[int, int]
     mode: str
     format: str
     strangers: frozenset[int]
+    is_empty: bool = False
 
 
 class NotAPicture(Exception):
@@ -71,7 +73,7 @@ def _look_fast(
     if labels is None:
         return None
     mode = "P" if data[25] == PALETTE else "L"
-    return Picture((height, width), mode, "PNG", _strangers(labels, allowed))
+    return Picture((height, width), mode, "PNG", *_contents(labels, allowed))
 
 
 def decode(data: bytes, size: tuple[int, int] | None) -> tuple[Bytes, str]:
@@ -98,10 +100,10 @@ def decode(data: bytes, size: tuple[int, int] | None) -> tuple[Bytes, str]:
 def _look_pillow(data: bytes, size: tuple[int, int] | None, allowed: frozenset[int]) -> Picture:
     with _opened(data) as image:
         found, mode = (image.height, image.width), image.mode
-        labels: frozenset[int] = frozenset()
+        labels: tuple[frozenset[int], bool] = (frozenset(), False)
         if _fits(found, size):
-            labels = _strangers(np.asarray(image.convert("P")), allowed)
-        return Picture(found, mode, str(image.format), labels)
+            labels = _contents(np.asarray(image.convert("P")), allowed)
+        return Picture(found, mode, str(image.format), *labels)
 
 
 @contextmanager
@@ -122,9 +124,11 @@ def _fits(found: tuple[int, int], size: tuple[int, int] | None) -> bool:
     return found == size or (size is None and found[0] * found[1] <= rules.MAX_PIXELS)
 
 
-def _strangers(values: Bytes, allowed: frozenset[int]) -> frozenset[int]:
-    # The largest value is found at memory speed, and mostly answers the question already.
-    if all(label in allowed for label in range(int(values.max(initial=0)) + 1)):
-        return frozenset()
+def _contents(values: Bytes, allowed: frozenset[int]) -> tuple[frozenset[int], bool]:
+    """The labels that are not allowed, and whether there is nothing but background."""
+    # The largest value is found at memory speed, and mostly answers both questions already.
+    largest = int(values.max(initial=0))
+    if all(label in allowed for label in range(largest + 1)):
+        return frozenset(), largest == 0
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    return frozenset(present.tolist()) - allowed
+    return frozenset(present.tolist()) - allowed, largest == 0

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from kit.core.errors import SubmissionError
 from kit.core.masks import PALETTE, encode_png
+from kit.data.names import listed
 from kit.submission import archive, expected, layout, png, team
 from kit.submission.expected import Video
+from kit.submission.layout import Layout
 from kit.submission.source import Broken, Entry, Source, open_source
 from kit.submission.stored import StoredZip
 
@@ -66,6 +68,7 @@ def repair(
     try:
         with open_source(source) as tree, archive.checked(output, meta) as mended:
             found = layout.find(_plain(tree.entries, changes), videos)
+            _refuse_making_up(found, videos, fill)
             if found.base:
                 changes.append(Change(found.base, "moved the videos to the root"))
             _mend_others(tree, found.others, mended, changes, len(videos))
@@ -74,6 +77,26 @@ def repair(
     except Broken as broken:
         raise SubmissionError(f"{source}: {broken}. Make the archive again.") from broken
     return changes
+
+
+def _refuse_making_up(found: Layout, videos: Mapping[str, Video], fill: Fill | None) -> None:
+    """Frames can be made up between others; a whole video of them would be no prediction."""
+    for name, folder in layout.object_folders(found).items():
+        raise SubmissionError(
+            f"{folder}: {name} has a folder of masks per object, which is not repaired: where "
+            "objects overlap, somebody must say who wins. Join them into one label map a frame."
+        )
+    if fill is None:
+        return
+    bare = [
+        n for n in videos if not any(_number(file) is not None for file in found.files.get(n, {}))
+    ]
+    if bare:
+        raise SubmissionError(
+            f"{listed(bare)}: not one mask of {len(bare)} of {len(videos)} videos is there. "
+            "--fill makes up frames between others, and no whole videos: predict them, or check "
+            "a folder whose masks lie at VIDEO/00000.png."
+        )
 
 
 def _plain(entries: list[Entry], changes: list[Change]) -> list[Entry]:

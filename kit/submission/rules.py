@@ -54,7 +54,9 @@ RULES: dict[str, Rule] = {
         FATAL, "refuses it or unpacks it to another place", "use plain relative names"
     ),
     "not-a-file": Rule(
-        FATAL, "unpacks the link's text, which is no picture", "put the file itself there"
+        FATAL,
+        "unpacks the link's text, or nothing, where a picture is to be",
+        "put the file itself there",
     ),
     "name-clash": Rule(
         FATAL, "cannot unpack a file and a folder of one name", "remove the file in the way"
@@ -89,6 +91,17 @@ RULES: dict[str, Rule] = {
         "gives its objects 0 in J, F and F_new (and leaves them out of the disappear and"
         " reappear means)",
         "add the folder",
+    ),
+    "object-folders": Rule(
+        FATAL,
+        "looks for label maps directly in a video's folder and stops with AssertionError",
+        "join the masks of all objects into one label map a frame (sam2 does so without"
+        " --per_obj_png_file)",
+    ),
+    "all-empty": Rule(
+        WRONG,
+        "counts every object as absent throughout",
+        "pack the masks that were meant; these may be made up, or of a run that failed",
     ),
     "video-file": Rule(
         FATAL, "stops with NotADirectoryError", "make it a folder of one PNG per frame"

@@ -1,7 +1,8 @@
 """A directory or a ZIP archive as a list of entries that can be read one by one.
 
-Nothing is extracted and no link is followed; what an entry claims about itself is bounded before
-it is believed. Knows nothing of videos.
+Nothing is extracted; what an entry claims about itself is bounded before it is believed. Links on
+disk lead to what they mean, as for whoever zips them; in an archive they are text. Knows nothing of
+videos.
 """
 
 import os
@@ -84,22 +85,38 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 class Directory:
-    """A folder on disk; links and special files are listed but never opened."""
+    """A folder on disk; links that lead nowhere or in a circle, and special files, stay shut."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.entries = list(self._walk())
+        self.entries: list[Entry] = []
+        self._list("", ())
 
-    def _walk(self) -> Iterator[Entry]:
-        count = 0
-        for folder, names, files in os.walk(self.root):
-            names.sort()
-            prefix = Path(folder).relative_to(self.root)
-            for name in [*names, *sorted(files)]:
-                count += 1
-                if count > rules.MAX_ENTRIES:
-                    raise Broken("too-many-entries", f"more than {rules.MAX_ENTRIES:,} files")
-                yield _disk_entry((prefix / name).as_posix(), os.lstat(Path(folder) / name))
+    def _list(self, prefix: str, above: tuple[tuple[int, int], ...]) -> None:
+        """Append what lies in a folder: its folders first, each list in order of names."""
+        inside = []
+        for name in sorted(os.listdir(self.root / prefix)):  # noqa: PTH208 - names, not paths
+            entry, place = self._entry(prefix + name, above)
+            self.entries.append(entry)
+            if len(self.entries) > rules.MAX_ENTRIES:
+                raise Broken("too-many-entries", f"more than {rules.MAX_ENTRIES:,} files")
+            if entry.is_dir:
+                inside.append((f"{prefix}{name}/", place))
+        for folder, place in inside:
+            self._list(folder, (*above, place))
+
+    def _entry(
+        self, name: str, above: tuple[tuple[int, int], ...]
+    ) -> tuple[Entry, tuple[int, int]]:
+        """An entry and which file on disk it is; `above` are the folders it lies in."""
+        try:
+            status = (self.root / name).stat()
+        except OSError:
+            status = (self.root / name).lstat()
+        place, is_dir = (status.st_dev, status.st_ino), stat.S_ISDIR(status.st_mode)
+        is_whole = stat.S_ISREG(status.st_mode) or (is_dir and place not in above)
+        flaw = "" if is_whole else "not-a-file"
+        return Entry(name, status.st_size, is_dir and is_whole, flaw), place
 
     def read(self, entry: Entry) -> bytes:
         """Bytes of one file."""
@@ -109,12 +126,6 @@ class Directory:
                 return file.read(rules.MAX_ENTRY_BYTES)
         except OSError as error:
             raise Broken("unreadable-entry", str(error)) from error
-
-
-def _disk_entry(name: str, status: os.stat_result) -> Entry:
-    regular = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-    flaw = "" if regular else "not-a-file"
-    return Entry(name, status.st_size, stat.S_ISDIR(status.st_mode), flaw)
 
 
 class Archive:
