@@ -4,6 +4,7 @@ A table with a row per kind and at least two members of each, by command line an
 what needs a workflow is in `test_folders_workflow.py`.
 """
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -358,3 +359,86 @@ def test_an_empty_first_label_map_is_all_that_a_later_object_takes(tmp_path: Pat
     assert main(frames_command(root, tmp_path / "index.json")) == 0
     video = artifacts.read_video(tmp_path / "index.json")
     assert {o.first_frame for o in video.objects} == {"00002"}
+
+
+# --- ground truth that is not quite that of the meta file ---------------------------------------
+
+VIDEOS = ("a", "b", "c")
+
+
+@pytest.fixture
+def held_out(tmp_path: Path) -> Path:
+    """Ground truth of three videos, predictions and a meta file of two of them."""
+    for name in VIDEOS:
+        clip_in(tmp_path / "train", name)
+    entry = json.loads((tmp_path / "train/meta.json").read_text())["videos"]["c"]
+    (tmp_path / "meta.json").write_text(json.dumps({"videos": {"a": entry, "c": entry}}))
+    for name in ("a", "c"):
+        shutil.copytree(tmp_path / "train/Annotations" / name, tmp_path / "pred" / name)
+    return tmp_path
+
+
+def scored(folder: Path, workers: int = 1) -> int:
+    return main([
+        "score", "--gt", str(folder / "train/Annotations"), "--pred", str(folder / "pred"),
+        "--meta", str(folder / "meta.json"), "--output", str(folder / "out"),
+        "--workers", str(workers),
+    ])  # fmt: skip
+
+
+def finder_was_here(root: Path) -> None:
+    for folder in (root / "train/Annotations", root / "train/Annotations/a"):
+        (folder / ".DS_Store").write_bytes(b"")
+        (folder / "Thumbs.db").write_bytes(b"")
+        (folder / "@eaDir").mkdir()
+
+
+def in_one_only(root: Path) -> None:
+    shutil.rmtree(root / "train/Annotations/a")
+
+
+TRUTHS: list[tuple[str, Build, tuple[str, ...]]] = [
+    ("a hold-out against all of train", lambda root: None, ("1 videos are not in", "such as b")),
+    ("files of systems beside the videos", finder_was_here, ("1 videos are not in",)),
+    ("files of systems alone",
+     lambda r: (shutil.rmtree(r / "train/Annotations/b"), finder_was_here(r)), ()),
+    ("less truth than meta", in_one_only, ("no ground truth of 1 of 2", "such as a")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("build", "words"), [r[1:] for r in TRUTHS], ids=[r[0] for r in TRUTHS])
+def test_a_score_is_of_the_videos_that_truth_and_meta_share(
+    build: Build,
+    words: tuple[str, ...],
+    workers: int,
+    held_out: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    build(held_out)
+    assert scored(held_out, workers) == 0
+    told = capsys.readouterr()
+    holds(told.err, words)
+    assert ("Annotations: " in told.err) == bool(words)  # a warning about the truth
+    assert "\nJ: 100.0\n" in told.out
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda r: shutil.rmtree(r / "train"), ("train/Annotations", "no such folder")),
+        (lambda r: (r / "meta.json").write_text('{"videos": {"x": {"length": 5}}}'),
+         ("holds no video of", "'x'")),
+        (lambda r: (r / "meta.json").write_text("[]"), ("meta.json", "meta file")),
+        (lambda r: (r / "train/Annotations/c/00004.png").unlink(),
+         ("train/Annotations/c: 4 label maps", "5 frames")),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_truth_is_not_blamed_on_the_prediction(
+    build: Build, words: tuple[str, ...], held_out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(held_out)
+    assert scored(held_out) == 2
+    told = capsys.readouterr().err
+    holds(told, words)
+    assert "pred" not in told

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kit.core.clutter import is_clutter
 from kit.core.errors import DataError
 from kit.core.files import MAX_JSON_BYTES, canonical_json, sha256
 from kit.data import likeness, names
@@ -49,8 +50,7 @@ class Split:
         found = {
             entry.stem if entry.is_file() else entry.name
             for entry in folder.iterdir()
-            if not names.is_clutter(entry.name)
-            and (entry.is_dir() or entry.suffix.lower() in VIDEOS)
+            if not is_clutter(entry.name) and (entry.is_dir() or entry.suffix.lower() in VIDEOS)
         }
         if not found:
             raise DataError(
@@ -61,7 +61,7 @@ class Split:
     def passed_over(self) -> list[str]:
         """Folders between those of the videos that systems leave there, sorted."""
         here = (self.root / self.images).iterdir()
-        return sorted(p.name for p in here if names.is_clutter(p.name) and p.is_dir())
+        return sorted(p.name for p in here if is_clutter(p.name) and p.is_dir())
 
     def _likely(self, folder: Path) -> str:
         """Which layout a folder seems to have instead of this one."""
@@ -183,7 +183,7 @@ def frame_files(folder: Path, length: int | None = None) -> list[Path]:
         DataError: No images, a name without a number, one number twice, mixed suffixes, or a frame
             is missing from a row of numbers without a gap.
     """
-    here = [p for p in folder.iterdir() if not names.is_clutter(p.name)]
+    here = [p for p in folder.iterdir() if not is_clutter(p.name)]
     found = [p for p in here if p.suffix.lower() in IMAGES]
     if not found:
         other = f" There are {names.by_suffix(here)}." if here else ""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.core.clutter import is_clutter
 from kit.data import names
 
 _MANY = 50  # entries of a folder looked at: enough to know one by
@@ -91,7 +92,7 @@ def _is_every_fifth_denied(row: _Row, root: Path) -> bool:
 
 def _near(root: Path) -> Likeness | None:
     """A root that lies one folder too high or too low."""
-    inside = sorted(p for p in root.iterdir() if not names.is_clutter(p.name))[:_MANY]
+    inside = sorted(p for p in root.iterdir() if not is_clutter(p.name))[:_MANY]
     for child in inside:
         if child.is_dir() and (found := _row_of(child)):
             return Likeness("", f"a folder around {found.what}", f"Set `data.root` to {child}.")
@@ -125,7 +126,7 @@ def of_labels(folder: Path, frames: Sequence[str]) -> str:
     """
     if not folder.is_dir():
         return _beside(folder)
-    here = sorted(p for p in folder.iterdir() if not names.is_clutter(p.name))
+    here = sorted(p for p in folder.iterdir() if not is_clutter(p.name))
     folders = [p for p in here if p.is_dir() and is_object_folder(p.name)]
     if folders:
         return (

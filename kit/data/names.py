@@ -12,13 +12,6 @@ from kit.core.errors import DataError
 
 IMAGES = (".jpg", ".jpeg", ".png")
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm")
-# What systems leave between a user's folders: Synology, QNAP, Windows, macOS, Linux, Python.
-_CLUTTER = frozenset({
-    "@eadir", "@tmp", "@recycle", "@recently-snapshot", "@__thumb", "#recycle", "#snapshot",
-    "$recycle.bin", "system volume information", "recycler", "thumbs.db", "ehthumbs.db",
-    "desktop.ini", "__macosx", "network trash folder", "temporary items", "lost+found",
-    "__pycache__", "icon\r",
-})  # fmt: skip
 # Snakemake fills in <word> and {word}; a backslash is a folder's end where archives are unpacked.
 _UNFIT = re.compile(r"<[a-z][a-z0-9_]*>|[{}\\\x00-\x1f\x7f]")
 _MAX_BYTES = 200  # file systems take 255; artifacts' suffixes and `.part` need some of them
@@ -28,11 +21,6 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",  # what PowerShell's > writes
     codecs.BOM_UTF16_BE: "utf-16",
 }
-
-
-def is_clutter(name: str) -> bool:
-    """Whether a file or folder is hidden, or one that a system puts between those of people."""
-    return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def flaw_of_video(name: str) -> str:

@@ -6,9 +6,11 @@ A listing is sorted, and errors are those that the file system would raise.
 import os
 import stat
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
+from kit.core.clutter import is_clutter
 from kit.core.errors import SubmissionError
 
 Location = str | os.PathLike[str]
@@ -169,6 +171,30 @@ class Within:
     def read(self, path: str) -> bytes:
         """Content of a file."""
         return self._parent.read(self._inner(path))
+
+
+class Truth:
+    """A folder of ground truth with some of its videos, and without what systems leave there."""
+
+    def __init__(self, parent: Folder, videos: Collection[str]) -> None:
+        self._parent, self._videos = parent, frozenset(videos)
+
+    def names(self, path: str = "") -> list[str]:
+        """Sorted names in a folder."""
+        found = (name for name in self._parent.names(path) if not is_clutter(name))
+        return [name for name in found if path or name in self._videos]
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder."""
+        return self._parent.exists(path)
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder."""
+        return self._parent.is_folder(path)
+
+    def read(self, path: str) -> bytes:
+        """Content of a file."""
+        return self._parent.read(path)
 
 
 def open_folder(path: Location) -> Folder:

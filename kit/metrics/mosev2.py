@@ -7,7 +7,7 @@ the set. Source: MOSEv2/sam2_rcms/tools/score.py of henghuiding/MOSE-api @241977
 import itertools
 import json
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from kit.metrics.folders import Folder, Location, Within, open_folder
+from kit.metrics.folders import Folder, Location, Truth, Within, open_folder
 from kit.metrics.objects import (
     OBJECT_KEYS,
     SCORE_KEYS,
@@ -96,6 +96,7 @@ def evaluate_set(
     meta_json: Location,
     workers: int = 1,
     progress: bool = False,
+    only: Collection[str] | None = None,
 ) -> Evaluation:
     """As `evaluate`, with the counts of every object and frame.
 
@@ -105,22 +106,28 @@ def evaluate_set(
         meta_json: see `evaluate`.
         workers: processes; with more than one the calling program must be importable as a module.
         progress: show a bar of videos on the standard error stream.
+        only: videos of the ground truth to score, what systems leave beside them aside; None: all
+            that lies there, as the organisers do.
     """
-    sides = _sides(gt_dir, pred_dir)
+    sides = _sides(gt_dir, pred_dir, only)
     with Path(meta_json).open(encoding="utf-8") as file:
         meta = json.load(file)["videos"]
     videos = _checked(sides[0], meta)
     result = Evaluation(warnings=_misplaced(*sides, videos))
-    done = _results(videos, meta, sides, (gt_dir, pred_dir), workers)
+    done = _results(videos, meta, sides, (gt_dir, pred_dir, only), workers)
     for objects, warnings in tqdm(done, total=len(videos), unit="video", disable=not progress):
         result.objects.update(objects)
         result.warnings += warnings
     return result
 
 
-def _sides(gt_dir: Location, pred_dir: Location) -> tuple[Folder, Folder]:
+def _sides(
+    gt_dir: Location, pred_dir: Location, only: Collection[str] | None = None
+) -> tuple[Folder, Folder]:
     """Ground truth and predictions; a single folder is taken for a wrapper, even a video's."""
     ground_truth, predictions = open_folder(gt_dir), open_folder(pred_dir)
+    if only is not None:
+        ground_truth = Truth(ground_truth, only)
     names = [name for name in predictions.names() if not name.startswith(".")]
     if len(names) == 1 and predictions.is_folder(names[0]):
         predictions = Within(predictions, names[0])
@@ -159,7 +166,7 @@ def _results(
     videos: list[str],
     meta: Mapping[str, Any],
     sides: tuple[Folder, Folder],
-    places: tuple[Location, Location],
+    places: tuple[Location, Location, Collection[str] | None],
     workers: int,
 ) -> Iterator[VideoResult]:
     """Results in the order of the videos, so that the first error is always the same one."""
@@ -176,10 +183,10 @@ def _results(
 _worker_sides: tuple[Folder, Folder]
 
 
-def _start_worker(gt_dir: Location, pred_dir: Location) -> None:
+def _start_worker(gt_dir: Location, pred_dir: Location, only: Collection[str] | None) -> None:
     """Open both sides once in a process: the directory of a large archive takes a second."""
     global _worker_sides
-    _worker_sides = _sides(gt_dir, pred_dir)
+    _worker_sides = _sides(gt_dir, pred_dir, only)
 
 
 def _evaluate_in_worker(name: str, info: Mapping[str, Any]) -> VideoResult:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ def score(
     output: Location,
     workers: int = 1,
     progress: bool = False,
+    only: Collection[str] | None = None,
 ) -> mosev2.Evaluation:
     """Score a set and write the organisers' files and ours.
 
@@ -76,6 +77,7 @@ def score(
         output: folder, made if missing.
         workers: processes, see `kit.metrics.mosev2.evaluate_set`.
         progress: show a bar of videos.
+        only: videos to score, see `kit.metrics.mosev2.evaluate_set`.
 
     Returns:
         What was written, with counts per frame.
@@ -84,7 +86,7 @@ def score(
         Exception: as `kit.metrics.mosev2.evaluate`.
     """
     start = time.time()
-    result = mosev2.evaluate_set(gt, pred, meta, workers, progress)
+    result = mosev2.evaluate_set(gt, pred, meta, workers, progress, only)
     objects = {key: value.measures for key, value in result.objects.items()}
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
