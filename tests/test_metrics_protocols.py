@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from kit.core.errors import DataError, SubmissionError
-from kit.metrics.protocols import PROTOCOLS, Span, Track, aggregate, decay, evaluate_video
+from kit.metrics.protocol_means import aggregate, decay
+from kit.metrics.protocol_video import Span, Track, as_numpy, evaluate_video
+from kit.metrics.protocols import PROTOCOLS
 
 # A frame of 8x12 is a letter: what a 2x2 square of label 1 does in ground truth and prediction.
 # Its boundary is the 3x3 ring of 8 pixels; the tolerance is 1 pixel.
@@ -62,7 +64,7 @@ def expected(letters):
         ("davis2017", "=__1==", "__1="),  # absent at first: counts
         ("vos-benchmark", "=__1==", "1="),  # counts only from where it is seen
         ("vos-benchmark", "=_x1==", "x1="),  # ... or predicted
-        ("youtube-vos", "__=.=", ".="),  # after its first appearance, the last kept
+        ("youtube-vos", "__=.1=", ".1"),  # after its first appearance, without the last
     ],
 )
 def test_evaluated_frames(name, letters, evaluated):
@@ -85,9 +87,21 @@ def test_sa_v_takes_every_value_for_the_object():
     assert track.f.tolist() == expected("1=")[1]
 
 
-def test_sa_v_refuses_an_object_that_is_nowhere():
-    with pytest.raises(AssertionError, match="in no evaluated frame"):
-        evaluate_video(PROTOCOLS["sa-v"], *clip("=___="))
+@pytest.mark.parametrize("letters", ["=___=", "=_x_=", "=="])
+def test_sa_v_refuses_an_object_that_is_nowhere(letters):
+    """Not annotated in any evaluated frame, be it predicted there; or nothing to evaluate."""
+    with pytest.raises(DataError, match=r"in no evaluated frame|at least three"):
+        evaluate_video(PROTOCOLS["sa-v"], *clip(letters))
+
+
+def test_sa_v_refuses_a_second_object_in_a_file():
+    truth, pred = clip("====")
+    labels = np.zeros((8, 12), np.uint8)
+    labels[2, 2], labels[5, 5] = 1, 2
+    with pytest.raises(SubmissionError, match=r"frame 00001: .* more than two values"):
+        evaluate_video(PROTOCOLS["sa-v"], truth, pred | {"00001": png(labels)})
+    with pytest.raises(DataError, match=r"frame 00001: .* more than two values"):
+        evaluate_video(PROTOCOLS["sa-v"], truth | {"00001": png(labels)}, pred)
 
 
 @pytest.mark.parametrize(
@@ -108,20 +122,55 @@ def test_lvos_spans(count, zeros):
     assert track.f.tolist() == [*f, *[0] * zeros]
 
 
-def test_youtube_vos_takes_f_at_another_size():
-    """45 times as large, the same shift is far beyond the tolerance of 6 pixels."""
-    track = evaluate_video(PROTOCOLS["youtube-vos"], *clip("=1="), objects=[1])[1]
-    assert track.j.tolist() == expected("1=")[0]
-    assert 0 < track.f[0] < 1 == track.f[1]
+def test_lvos_v1_counted_the_given_frame_too():
+    names = [f"{n:08d}" for n in range(1, 27, 5)]
+    track = evaluate_video(PROTOCOLS["lvos-v1"], *clip("=1=3.=", names), spans={1: Span(1, 27, 6)})
+    assert track[1].j.tolist() == expected("=1=3.=")[0]
+
+
+def test_a_span_longer_than_its_meta_file_says():
+    names = [f"{n:08d}" for n in range(1, 27, 5)]
+    with pytest.raises(DataError, match=r"counts 5 frames .*1 to 27, has 6"):
+        evaluate_video(PROTOCOLS["lvos-v2"], *clip("=1=3.=", names), spans={1: Span(1, 27, 5)})
+
+
+def test_one_bit_masks_are_object_one():
+    """`Image.fromarray(mask)` of a boolean array writes them."""
+    truth, _ = clip("====")
+    one_bit = io.BytesIO()
+    mask = np.zeros((8, 12), bool)
+    mask[2:4, 2:4] = True
+    Image.fromarray(mask).save(one_bit, "PNG")
+    assert as_numpy(one_bit.getvalue()).max() == 1
+    pred = dict.fromkeys(truth, one_bit.getvalue())
+    assert evaluate_video(PROTOCOLS["davis2017"], truth, pred)[1].j.tolist() == [1, 1]
+
+
+def test_colours_are_no_labels():
+    truth, _ = clip("====")
+    colours = io.BytesIO()
+    Image.new("RGB", (12, 8)).save(colours, "PNG")
+    for row in ("davis2017", "vost", "vos-benchmark", "sa-v", "pumavos"):
+        with pytest.raises(SubmissionError, match="mode RGB is no label map"):
+            evaluate_video(PROTOCOLS[row], truth, dict.fromkeys(truth, colours.getvalue()))
+
+
+def test_pumavos_weighs_videos_and_takes_late_objects():
+    """J of 3 videos' objects: 0.6 and 0.2 in one, 0.2 in the other: 0.3, not a third of 1."""
+    tracks = {("v", "1"): A, ("v", "2"): B, ("w", "1"): B}
+    assert aggregate(PROTOCOLS["pumavos"], tracks)["J"] == pytest.approx(0.3)
+    truth, pred = clip("__==", value=3)
+    assert list(evaluate_video(PROTOCOLS["pumavos"], truth, pred)) == [3]
 
 
 def test_void_is_background_where_the_protocol_says_so():
-    """255 next to label 1: DAVIS has one object, vos-benchmark finds two."""
+    """255 next to label 1: DAVIS has one object, and so have those that follow it."""
     labels = np.zeros((8, 12), np.uint8)
     labels[2:4, 2:4], labels[5:7, 5:7] = 1, 255
     truth = {str(i): png(labels) for i in range(4)}
     pred = {str(i): square(2) for i in range(4)}
-    assert list(evaluate_video(PROTOCOLS["davis2017"], truth, pred)) == [1]
+    for row in ("davis2017", "mosev1", "vost", "pumavos"):
+        assert list(evaluate_video(PROTOCOLS[row], truth, pred)) == [1]
     tracks = evaluate_video(PROTOCOLS["vos-benchmark"], truth, pred)
     assert {i: track.j.tolist() for i, track in tracks.items()} == {1: [1, 1], 255: [0, 0]}
 
@@ -136,10 +185,10 @@ def test_labels_beyond_the_objects():
 
 def test_frames_and_sizes_must_match():
     truth, pred = clip("====")
-    with pytest.raises(DataError, match="00002 is annotated but not predicted"):
+    with pytest.raises(SubmissionError, match="00002 is annotated but not predicted"):
         evaluate_video(PROTOCOLS["davis2017"], truth, {k: pred[k] for k in list(pred)[:2]})
     pred["00001"] = png(np.zeros((4, 4), np.uint8))
-    with pytest.raises(DataError, match=r"prediction \(4, 4\), ground truth \(8, 12\)"):
+    with pytest.raises(SubmissionError, match=r"prediction \(4, 4\), ground truth \(8, 12\)"):
         evaluate_video(PROTOCOLS["davis2017"], truth, pred)
 
 
@@ -148,7 +197,7 @@ B = Track(np.array([0.2] * 4), np.array([0.3] * 4))
 
 
 def test_means_over_objects():
-    scores = aggregate(PROTOCOLS["davis2017"], {"a": A, "b": B})
+    scores = aggregate(PROTOCOLS["davis2017"], {("v", "1"): A, ("v", "2"): B})
     assert scores["J"] == pytest.approx(0.4)
     assert scores["F"] == pytest.approx(0.5)
     assert scores["J&F"] == pytest.approx(0.45)
@@ -158,19 +207,20 @@ def test_means_over_objects():
 
 def test_means_over_groups():
     """One seen, two unseen: groups weigh the same."""
-    tracks = {"a": A, "b": B, "c": B}
-    scores = aggregate(PROTOCOLS["lvos-v1"], tracks, unseen=["b", "c"])
+    tracks = {("v", "1"): A, ("w", "1"): B, ("w", "2"): B}
+    scores = aggregate(PROTOCOLS["lvos-v2"], tracks, unseen=[("w", "1"), ("w", "2")])
     assert scores["J_seen"] == pytest.approx(0.6) and scores["F_unseen"] == pytest.approx(0.3)
     assert scores["J&F"] == pytest.approx((0.6 + 0.7 + 0.2 + 0.3) / 4)
     # J&F of a: 1, .9, .5, .2: mean .65, squares .1225 .0625 .0225 .2025, their mean .1025
     assert scores["V_seen"] == pytest.approx(0.1025**0.5) and scores["V_unseen"] == 0
-    assert aggregate(PROTOCOLS["youtube-vos"], {"a": A})["J&F"] is None  # no unseen object
+    assert aggregate(PROTOCOLS["youtube-vos"], {("v", "1"): A})["J&F"] is None  # no unseen object
 
 
 def test_vost_takes_the_last_quarter():
     track = Track(np.array([0.0] * 4 + [0.6, 0.8]), None)  # 6 frames: from frame 4 on
-    scores = aggregate(PROTOCOLS["vost"], {"a": track})
-    assert scores["J_tr"] == pytest.approx(0.7)
+    scores = aggregate(PROTOCOLS["vost"], {("v", "1"): track})
+    assert scores["J_tr"] == pytest.approx(0.7) and scores["J_tr_recall"] == 1
+    assert scores["J_tr_decay"] == pytest.approx(-0.2)
     assert scores["J&F"] == scores["J"] == pytest.approx(1.4 / 6)
     assert "F" not in scores
 
@@ -183,7 +233,7 @@ def test_decay():
 
 def test_rows_without_a_public_evaluator_say_so():
     silent = {name for name, row in PROTOCOLS.items() if row.source.startswith("no public")}
-    assert silent == {"youtube-vos", "mosev1", "pumavos"}
+    assert silent == {"youtube-vos", "mosev1"}
 
 
 def test_equal_to_the_peer(tmp_path):
