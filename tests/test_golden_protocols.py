@@ -196,7 +196,7 @@ def span(meta):
 
 @pytest.mark.parametrize("case", records("official_mose2"))
 def test_golden_protocol_of_mosev2(case, tmp_path):
-    """Whole folders; a stub video stands beside the case, since one alone is taken for a wrapper."""
+    """Whole folders; a stub stands beside the case, since one video is taken for a wrapper."""
     official = records("official_mose2")[case]
     videos = generated("gen", "cases")[case] | {"zz": stub()}
     meta = {video: written(video, made, tmp_path) for video, made in videos.items()}
