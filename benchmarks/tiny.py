@@ -342,7 +342,7 @@ def recipe_propagator(recipe: str) -> Any:
     """How a recipe of the tiny family propagates."""
     values = load(RECIPE).values
     preset = values["propagators"][values["recipes"][recipe]["propagator"]]
-    return plugins.configured("propagators", preset)[1]
+    return plugins.configured("propagators", preset).config
 
 
 def recipe_overlap(recipe: str) -> str:
@@ -358,7 +358,7 @@ def recipe_mining(sam3_source: str, dinov3_source: str) -> Mining:
     checked = config.values["selectors"][parts["selector"]]
 
     def configured(family: str, name: str) -> Any:
-        return plugins.configured(family, json.loads(config.settings(family, name)))[1]
+        return plugins.configured(family, json.loads(config.settings(family, name))).config
 
     return Mining(
         models.load("sam3_detector", {"source": sam3_source}, "cpu"),

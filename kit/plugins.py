@@ -1,40 +1,94 @@
-"""Methods found by their file name: `kit/<family>/<method>.py`.
+"""Methods found by name: a file in the folder of their family, or in a package of somebody else.
 
-Nothing here imports a method until it is asked for, and versions are read from the source text, so
-that the workflow can plan without importing torch.
+Ours lie in `kit/<family>/<method>.py`. Others are announced by an installed package, as an entry
+point of the group `mose_kit.<family>`, whose value is the method's module:
+
+    [project.entry-points."mose_kit.selectors"]
+    coverage = "our_package.coverage"
+
+No method is imported until it is configured. What the workflow plans with is read from source text
+(`declared`), and installed packages are searched only for a name that is none of ours.
 """
 
-import ast
 import dataclasses
 import difflib
 import importlib
+import inspect
 import types
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
+from kit import declared, methods
 from kit.core import weights
 from kit.core.errors import ConfigError
 
-FAMILIES = ("detectors", "embedders", "selectors", "trackers", "propagators")
-LOADED = ("model", "decoder", "tracker")  # what presets name that has weights
+FAMILIES = tuple(methods.NEEDS)
 VERSIONED = (*FAMILIES, "stages", "data", "metrics")  # packages whose modules carry a `VERSION`
+LOADED = ("model", "decoder", "tracker")  # what presets name that has weights
 _HERE = Path(__file__).parent
 
 
+def selector(settings: Mapping[str, Any]) -> methods.Selector:
+    """The selector that settings name, bound to them.
+
+    Raises:
+        ConfigError: There is none of that name, a key or a value is wrong, or one is missing.
+    """
+    return cast(methods.Selector, _bound("selectors", settings, methods.Selector))
+
+
+def propagator(settings: Mapping[str, Any]) -> methods.Propagator:
+    """The propagator; see `selector`."""
+    return cast(methods.Propagator, _bound("propagators", settings, methods.Propagator))
+
+
+def tracker(settings: Mapping[str, Any]) -> methods.TrackerLibrary:
+    """What makes the tracker; see `selector`."""
+    return cast(methods.TrackerLibrary, _bound("trackers", settings, methods.TrackerLibrary))
+
+
+def embedder(settings: Mapping[str, Any]) -> methods.Embedder:
+    """The embedder; see `selector`."""
+    return cast(methods.Embedder, _bound("embedders", settings, methods.Embedder))
+
+
+def detector(settings: Mapping[str, Any]) -> methods.Detector:
+    """The detector, if it searches frames; see `selector`."""
+    if flag("detectors", settings, "MERGES"):
+        raise ConfigError(
+            f"--settings: `{settings['method']}` searches nothing; `kit union` merges by it what "
+            "others have found."
+        )
+    return cast(methods.Detector, _bound("detectors", settings, methods.Detector))
+
+
+def merger(settings: Mapping[str, Any]) -> methods.Merger:
+    """The detector, if it merges what others found; see `selector`."""
+    if not flag("detectors", settings, "MERGES"):
+        raise ConfigError(
+            f"--settings: `{settings['method']}` merges nothing; its method is `union`."
+        )
+    return cast(methods.Merger, _bound("detectors", settings, methods.Merger))
+
+
 def names(family: str) -> list[str]:
-    """Methods of a family: its modules that carry a `VERSION`."""
+    """Our methods of a family: its modules that carry a `VERSION`."""
     files = sorted((_HERE / family).glob("[a-z]*.py"))
-    return [file.stem for file in files if _version_of(file) is not None]
+    return [f.stem for f in files if declared.constant(f"kit.{family}.{f.stem}", "VERSION")]
 
 
 def version(family: str, method: str) -> int:
     """`VERSION` of a method, read without importing it."""
-    _check(family, method)
-    number = _version_of(_HERE / family / f"{method}.py")
-    assert number is not None  # _check has found the method
-    return number
+    module = module_of(family, method)
+    found = declared.constant(module, "VERSION")
+    if not isinstance(found, int):
+        raise ConfigError(
+            f"{family}.{method}: `{module}` lacks a line such as `VERSION = 1`, a whole number to "
+            "be raised when the same inputs give other outputs."
+        )
+    return found
 
 
 def identity(family: str, block: Mapping[str, Any], content: bool = True) -> str:
@@ -56,10 +110,55 @@ def identity(family: str, block: Mapping[str, Any], content: bool = True) -> str
     return " ".join(words)
 
 
-def offers(family: str, method: str, name: str) -> bool:
-    """Whether a method's module defines a function or constant; read without importing it."""
-    _check(family, method)
-    return any(name in _defined(node) for node in _parsed(_HERE / family / f"{method}.py").body)
+def flag(family: str, block: Mapping[str, Any], name: str) -> bool:
+    """A flag of the method that a preset names, set as it is; the method is not imported.
+
+    Args:
+        family: Of the block.
+        block: The preset; a setting that it leaves out is taken for off.
+        name: One of `methods.FLAGS`.
+    """
+    module = module_of(family, str(block.get("method")))
+    said = declared.constant(module, name, methods.FLAGS[name])
+    return bool(block.get(said, False)) if isinstance(said, str) else bool(said)
+
+
+def module_of(family: str, method: str) -> str:
+    """Dotted name of a method's module, ours or an installed one.
+
+    Raises:
+        ConfigError: There is no such family or method; the message lists those there are.
+    """
+    if family not in VERSIONED:
+        raise ConfigError(f"no family `{family}`.{suggestion(family, VERSIONED)}")
+    if method.isidentifier() and (_HERE / family / f"{method}.py").is_file():
+        ours = f"kit.{family}.{method}"
+        if declared.constant(ours, "VERSION") is not None:
+            return ours
+    outside = installed(family)
+    if method not in outside:
+        known = suggestion(method, [*names(family), *outside])
+        raise ConfigError(f"{family}: no method `{method}`.{known}")
+    return outside[method]
+
+
+@cache
+def installed(family: str) -> Mapping[str, str]:
+    """Modules of the methods that installed packages announce for a family, by name.
+
+    Raises:
+        ConfigError: Two packages announce different ones under one name.
+    """
+    from importlib.metadata import entry_points  # takes a while, and is seldom needed
+
+    found: dict[str, str] = {}
+    for entry in entry_points(group=f"mose_kit.{family}"):
+        if found.setdefault(entry.name, entry.module) != entry.module:
+            raise ConfigError(
+                f"{family}: two installed packages offer a method `{entry.name}`: "
+                f"{found[entry.name]} and {entry.module}. Uninstall one, or have it renamed."
+            )
+    return found
 
 
 def load(family: str, method: str) -> types.ModuleType:
@@ -68,18 +167,59 @@ def load(family: str, method: str) -> types.ModuleType:
     Raises:
         ConfigError: There is no such method; the message lists those there are.
     """
-    _check(family, method)
-    return importlib.import_module(f"kit.{family}.{method}")
+    return importlib.import_module(module_of(family, method))
 
 
-def configured(family: str, settings: Mapping[str, Any]) -> tuple[types.ModuleType, Any]:
-    """Import the method that `settings` names and build its `Config` from the other keys.
+def configured(family: str, settings: Mapping[str, Any]) -> methods.Method:
+    """Any method bound to its settings, of whatever family; see `selector`."""
+    kinds: Mapping[str, Callable[[Mapping[str, Any]], methods.Method]] = {
+        "selectors": selector,
+        "propagators": propagator,
+        "trackers": tracker,
+        "embedders": embedder,
+        "detectors": merger if flag(family, settings, "MERGES") else detector,
+    }
+    return kinds[family](settings)
 
-    `model`, `decoder` and `tracker` are not the method's own settings: the stage loads them.
+
+def _bound(family: str, settings: Mapping[str, Any], kind: type) -> types.SimpleNamespace:
+    """A method with `config` filled into each of its functions.
+
+    What else its settings name (`model`, `decoder`, `tracker`) is not its own: stages load that.
     """
-    module = load(family, str(settings.get("method")))
+    method = str(settings.get("method"))
+    module, where = load(family, method), f"{family}.{method}"
     own = {k: v for k, v in settings.items() if k not in ("method", *LOADED)}
-    return module, parse(module.Config, own, f"{family}.{settings['method']}")
+    config = parse(module.Config, own, where)
+    said = {name: declared.constant(module_of(family, method), name, methods.FLAGS[name])
+            for name in methods.FLAGS}  # fmt: skip
+    flags = {n: getattr(config, v) if isinstance(v, str) else v for n, v in said.items()}
+    functions = list(methods.FUNCTIONS[kind])
+    if flags["SHARES_PASS"]:
+        functions.append(methods.Detector.asked)
+    return types.SimpleNamespace(
+        name=method,
+        config=config,
+        model=getattr(module, "load", getattr(module, "MODEL", method)),
+        **{name.lower(): bool(value) for name, value in flags.items()},
+        **{f.__name__: partial(_function(module, f, where), config=config) for f in functions},
+    )
+
+
+def _function(module: types.ModuleType, like: Callable[..., Any], where: str) -> Callable[..., Any]:
+    """A function of a method's module, which takes what its family's type says, and `config`."""
+    wanted = [p for name, p in inspect.signature(like).parameters.items() if name != "self"]
+    plain = [p.name for p in wanted if p.kind is not p.KEYWORD_ONLY]
+    named = ["config", *(p.name for p in wanted if p.kind is p.KEYWORD_ONLY)]
+    function = getattr(module, like.__name__, None)
+    try:
+        inspect.signature(function).bind(*plain, **dict.fromkeys(named))  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(
+            f"{where}: {module.__name__} needs a function {like.__name__}"
+            f"({', '.join([*plain, *named])}); see kit/methods.py."
+        ) from None
+    return cast(Callable[..., Any], function)
 
 
 def parse(config: type[Any], values: Mapping[str, Any], where: str) -> Any:
@@ -113,32 +253,6 @@ def suggestion(key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     guess = f" Did you mean `{near[0]}`?" if near else ""
     return f"{guess} Known: {', '.join(known) or 'none'}."
-
-
-def _check(family: str, method: str) -> None:
-    if family not in VERSIONED:
-        raise ConfigError(f"no family `{family}`.{suggestion(family, VERSIONED)}")
-    if method not in names(family):
-        raise ConfigError(f"{family}: no method `{method}`.{suggestion(method, names(family))}")
-
-
-def _version_of(file: Path) -> int | None:
-    for node in _parsed(file).body:
-        if isinstance(node, ast.Assign) and "VERSION" in _defined(node):
-            return int(ast.literal_eval(node.value))
-    return None
-
-
-@cache
-def _parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
-
-
-def _defined(node: ast.stmt) -> list[str]:
-    """Names that a statement of a module defines."""
-    if isinstance(node, ast.Assign):
-        return [ast.unparse(target) for target in node.targets]
-    return [node.name] if isinstance(node, ast.FunctionDef) else []
 
 
 def _fits(value: object, hint: Any) -> bool:

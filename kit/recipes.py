@@ -189,7 +189,7 @@ def _passes(detector: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     passes: dict[str, list[str]] = {}
     for preset in values["detectors"][detector].get("of", [detector]):
         block = values["detectors"][preset]
-        shares = plugins.offers("detectors", block["method"], "asked")
+        shares = plugins.flag("detectors", block, "SHARES_PASS")
         key = f"{block['model']} {_reads_first('detectors', block)}" if shares else f"={preset}"
         passes.setdefault(key, []).append(preset)
     return tuple("+".join(presets) for presets in passes.values())
@@ -203,4 +203,4 @@ def _first_of(passing: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _reads_first(family: str, block: Mapping[str, Any]) -> bool:
     """Whether a preset reads what an earlier recipe left."""
-    return bool(block.get("accepted")) or plugins.offers(family, block["method"], "FIRST_PASS")
+    return plugins.flag(family, block, "READS_FIRST")

@@ -10,7 +10,7 @@ from clips import frames_command, write_clip
 from PIL import Image
 from tiny_models import counted_passes
 
-from kit import plugins
+from kit import declared, plugins
 from kit.cli import main
 from kit.core import artifacts
 from kit.core.types import Candidate, Video, VideoObject
@@ -284,7 +284,9 @@ def test_mask_nms_counts_pixels_exactly_in_half_precision() -> None:
         assert prompting.keep_distinct(torch.tensor([0.9, 0.5]), masks, config) == [0]
 
 
-SEARCHING = [n for n in plugins.names("detectors") if plugins.offers("detectors", n, "MODEL")]
+SEARCHING = [
+    n for n in plugins.names("detectors") if declared.constant(f"kit.detectors.{n}", "MODEL")
+]
 
 
 @pytest.mark.parametrize("name", SEARCHING)

@@ -254,11 +254,11 @@ def test_too_many_frames_at_once(
     method, function = plugins.load(family, name), {"candidates": "detect", "features": "embed"}
     genuine = getattr(method, function[stage])
 
-    def failing(*arguments: Any) -> Any:
-        batch = arguments[0].batch if stage == "candidates" else arguments[-1]
+    def failing(*arguments: Any, **named: Any) -> Any:
+        batch = arguments[0].batch if stage == "candidates" else named["batch"]
         if batch > 2:
             raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)")
-        return genuine(*arguments)
+        return genuine(*arguments, **named)
 
     monkeypatch.setattr(method, function[stage], failing)
     assert main([*work.command(stage), "--batch", "8"]) == 0
@@ -268,7 +268,7 @@ def test_too_many_frames_at_once(
 
 
 def test_any_other_error_is_none_of_memory(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*arguments: Any) -> Any:
+    def failing(*arguments: Any, **named: Any) -> Any:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr(greedy, "propagate", failing)

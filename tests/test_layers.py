@@ -28,13 +28,15 @@ LAYERS = {
     "training": {
         "core", "data", "detectors", "embedders", "plugins", "propagators", "runtime", "trackers",
     },
-    "plugins": {"core"},
+    "declared": {"core"},
+    "methods": {"core", "detectors", "embedders", "trackers"},  # for types alone
+    "plugins": {"core", "declared", "methods"},
     "recipes": {"core", "plugins"},
     "concepts": {"core"},
     "config": {"core", "plugins", "recipes", "concepts"},
     "stages": {
         "core", "data", "metrics", "submission", "report", "runtime", "plugins", "labelling",
-        "detectors", "embedders", "trackers", "propagators", "training",
+        "methods", "detectors", "embedders", "trackers", "propagators", "training",
     },
     "cli": {"core", "stages", "submission", "metrics", "data", "runtime"},
     "__main__": {"cli"},

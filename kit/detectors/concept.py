@@ -21,6 +21,7 @@ from kit.detectors.prompting import Asked, Views
 
 VERSION = 1
 MODEL = "sam3_detector"
+SHARES_PASS = True
 SOURCE = "concept"
 
 

@@ -29,6 +29,7 @@ from kit.trackers.clicks import Clicks
 
 VERSION = 2
 MODEL = "dinov3"
+TAKES = ("decoder",)
 SOURCE = "dense_match"
 # transformers DINOv3ViTImageProcessor: ImageNet statistics
 _MEAN = (0.485, 0.456, 0.406)

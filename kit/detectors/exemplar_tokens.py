@@ -28,6 +28,8 @@ from kit.runtime.models import VISUAL, Detector
 
 VERSION = 3
 MODEL = "sam3_detector"
+SHARES_PASS = True
+READS_FIRST = "accepted"
 SOURCE = "exemplar_tokens"
 SECOND_ROUND = "second_round"  # with `accepted`: a union tells what that finds beside the first
 

@@ -21,7 +21,8 @@ from kit.trackers.base import Encoded, Hypothesis, Memory, Tracker
 
 VERSION = 1
 SOURCE = "tracker_hypotheses"
-FIRST_PASS = True
+READS_FIRST = True
+NEEDS = ("tracker",)
 
 
 @dataclass(frozen=True)

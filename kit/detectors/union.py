@@ -13,6 +13,8 @@ from kit.core.types import Candidate
 from kit.detectors.base import distinct
 
 VERSION = 1
+MERGES = True
+NEEDS = ("of",)
 
 
 @dataclass(frozen=True)

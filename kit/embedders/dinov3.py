@@ -19,6 +19,8 @@ from kit.embedders import crops
 from kit.embedders.crops import Crop
 
 VERSION = 1
+MODEL = "dinov3"
+READS_FIRST = "accepted"
 # transformers DINOv3ViTImageProcessor: ImageNet statistics
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)

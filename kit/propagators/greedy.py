@@ -29,6 +29,7 @@ from kit.propagators.stream import emit
 from kit.trackers.base import Context, Hypothesis, Memory, Tracker
 
 VERSION = 1
+RUNS_FORWARD = "is_forward"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Config:
     min_effective_iou: float | None = None  # upstream SAM 3: 0.01; recall only frames above it
     direction: Literal["forward", "backward", "both"] = "forward"  # see `propagate`
     clear_around_anchors: int = 0  # upstream SAM 3: 7; forget this many frames before an anchor
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether frames are gone through in their order alone."""
+        return self.direction == "forward"
 
 
 def propagate(

@@ -42,7 +42,7 @@ class Job:
 
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
 
-    def load(self, kind: str, settings: models.Settings) -> Any:
+    def load(self, kind: models.Kind, settings: models.Settings) -> Any:
         """A model on the device; see `models.load`."""
         start = time.monotonic()
         model = models.load(kind, settings, self.device)

@@ -20,6 +20,7 @@ from kit.runtime import tiny
 from kit.runtime.memory import Recent
 
 Settings = Mapping[str, Any]
+Kind = str | Callable[[Settings], Any]  # a name, or what loads models of a kind that has none
 RECENT = Recent()  # models of this process
 
 # A model that the kit has trained: a folder with its weights and, written last, what it is.
@@ -64,11 +65,12 @@ class Detector:
         return padded[0], padded[1]
 
 
-def load(kind: str, settings: Settings, device: str) -> Any:
+def load(kind: Kind, settings: Settings, device: str) -> Any:
     """A model in eval mode on a device, loaded unless this process still has it.
 
     Args:
-        kind: "sam3_detector", "sam3" (tracker), "sam2" (tracker) or "dinov3".
+        kind: "sam3_detector", "sam3" (tracker), "sam2" (tracker) or "dinov3"; or a function that
+            makes another one of the settings.
         settings: A `models` preset: `source`, and `revision` or `config` where they apply.
         device: "cpu" or "cuda".
 
@@ -79,7 +81,7 @@ def load(kind: str, settings: Settings, device: str) -> Any:
         WeightsError: The weights cannot be had, or are laid out for something else.
     """
     source = settings["source"]
-    if source == TINY:
+    if source == TINY and isinstance(kind, str):
         settings = {**settings, "source": str(tiny.WEIGHTS / tiny.FOLDERS[kind])}
     elif source.startswith("~"):
         settings = {**settings, "source": str(Path(source).expanduser())}
@@ -87,10 +89,10 @@ def load(kind: str, settings: Settings, device: str) -> Any:
     return RECENT.get(key, lambda: _load(kind, settings, device), device)
 
 
-def _load(kind: str, settings: Settings, device: str) -> Any:
+def _load(kind: Kind, settings: Settings, device: str) -> Any:
     with torch.random.fork_rng(devices=[]):  # SAM's position code is a buffer drawn at random, and
         torch.manual_seed(tiny.SEED)  # without weights to replace it every process had another one
-        return _placed(_LOADERS[kind](settings), device)
+        return _placed((_LOADERS[kind] if isinstance(kind, str) else kind)(settings), device)
 
 
 def precision(device: str) -> Any:

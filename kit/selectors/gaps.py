@@ -17,7 +17,7 @@ from kit.selectors.margin import Thresholds, believed, rank
 from kit.selectors.top_k import Room, joined, spread
 
 VERSION = 1  # also to be raised where what it shares with `margin` changes
-FIRST_PASS = True
+READS_FIRST = True
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from kit.core.errors import ConfigError
 from kit.core.types import Cycle, Evidence, Rejected, Selection, Video
 
 VERSION = 2
+NEEDS = ("of", "propagator")
 
 
 @dataclass(frozen=True)

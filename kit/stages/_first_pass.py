@@ -2,13 +2,13 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from kit.core import artifacts
 from kit.core.errors import ConfigError
 from kit.core.files import sha256
 from kit.core.labels import Labels
 from kit.core.types import FirstPass, State, Video
+from kit.methods import Method
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,18 +32,16 @@ def named(args: argparse.Namespace, video: Video) -> tuple[FirstPass | None, dic
     return read(args.first_masks, args.first_anchors, video), digests
 
 
-def demand(method: Any, config: Any, first: FirstPass | None) -> None:
+def demand(method: Method, first: FirstPass | None) -> None:
     """See that a method that goes on from a first pass has one.
 
     Raises:
         ConfigError: It has none.
     """
-    goes_on = getattr(method, "FIRST_PASS", False) or getattr(config, "accepted", False)
-    if goes_on and first is None:
-        name = method.__name__.rpartition(".")[2]
+    if method.reads_first and first is None:
         raise ConfigError(
-            f"`{name}`, set like this, goes on from a first pass, and none is given: in a config, "
-            "name its recipe with `after`; by hand, its files (see --help)."
+            f"`{method.name}`, set like this, goes on from a first pass, and none is given: in a "
+            "config, name its recipe with `after`; by hand, its files (see --help)."
         )
 
 

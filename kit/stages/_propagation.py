@@ -9,11 +9,14 @@ after the other.
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit import plugins
-from kit.core.types import FloatArray
+from kit.core.types import FloatArray, FrameResult, Prompt
 from kit.stages._track_cache import Kept, keys_of
+
+if TYPE_CHECKING:
+    from kit.runtime.job import Job
 
 
 class Propagation:
@@ -21,9 +24,9 @@ class Propagation:
 
     def __init__(
         self,
-        job: Any,
+        job: "Job",
         chosen: Mapping[str, Any],
-        prompts: Sequence[Any],
+        prompts: Sequence[Prompt],
         folder: Path | None,
         shared: Sequence[object],
     ) -> None:
@@ -37,16 +40,16 @@ class Propagation:
             shared: What all tracks depend on, beside versions and weights.
         """
         self._job, self._chosen, self._prompts = job, chosen, prompts
-        self._propagator, self._config = plugins.configured("propagators", chosen)
-        self._library, self._switches = plugins.configured("trackers", chosen["tracker"])
-        together = getattr(self._propagator, "TOGETHER", False) or self._switches.rows > 1
+        self._propagator = plugins.propagator(chosen)
+        self._library = plugins.tracker(chosen["tracker"])
+        together = self._propagator.objects_interact or self._library.objects_interact
         self._ids = sorted({p.object_id for p in prompts})
         self._kept: Kept | None = None
         if folder is not None and len(self._ids) > 1 and not together:
             versions = plugins.identity("propagators", chosen)
             self._kept = Kept(folder, keys_of(prompts, *shared, versions))
 
-    def results(self, at_once: int) -> Iterator[Any]:
+    def results(self, at_once: int) -> Iterator[FrameResult]:
         """Results frame by frame; so many objects are propagated at a time."""
         if self._kept is None:
             return self._fresh(self._prompts)
@@ -61,21 +64,18 @@ class Propagation:
         self._kept.tidy()
         return self._kept.joined(self._recorded(left), held, self._enlarged)
 
-    def _recorded(self, object_ids: Sequence[int]) -> Iterator[Any]:
+    def _recorded(self, object_ids: Sequence[int]) -> Iterator[FrameResult]:
         assert self._kept is not None
         prompts = [p for p in self._prompts if p.object_id in object_ids]
         return self._kept.recorded(self._fresh(prompts), object_ids)
 
-    def _fresh(self, prompts: Sequence[Any]) -> Iterator[Any]:
+    def _fresh(self, prompts: Sequence[Prompt]) -> Iterator[FrameResult]:
         if not prompts:
             return
         chosen = self._chosen["tracker"]
-        model = self._job.load(chosen["method"], chosen["model"])
-        tracker = self._library.build(model, self._switches)
-        frames = self._job.frames
-        yield from self._job.each(
-            self._propagator.propagate(tracker, frames, prompts, self._config)
-        )
+        model = self._job.load(self._library.model, chosen["model"])
+        tracker = self._library.build(model)
+        yield from self._job.each(self._propagator.propagate(tracker, self._job.frames, prompts))
 
     def _enlarged(self, low: FloatArray) -> FloatArray:
         from kit.propagators.stream import enlarged

@@ -31,15 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Decide for every video of the manifest; nothing is written before all are decided."""
-    method, config = plugins.configured("selectors", args.settings)
+    selector = plugins.selector(args.settings)
     decisions = []
     for entry in grounds.read_manifest(args.manifest):
         video = artifacts.read_video(entry.frames)
         made_of = {"video": video.digest} | {k: sha256(path) for k, path in entry.files.items()}
         evidence = _evidence(entry.files, video, made_of)
-        _first_pass.demand(method, config, evidence.first)
+        _first_pass.demand(selector, evidence.first)
         check_inputs(args.manifest, entry.digests, made_of)
-        decisions.append((video, method.select(video, evidence, config), made_of))
+        decisions.append((video, selector.select(video, evidence), made_of))
     for video, selection, made_of in decisions:
         artifacts.write_anchors(args.output / f"{video.name}.json", video, selection, made_of)
 

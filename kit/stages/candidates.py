@@ -8,14 +8,18 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit import plugins
 from kit.core import artifacts, images
 from kit.core.errors import ConfigError
 from kit.core.types import Candidate, Video
 from kit.detectors.base import Exemplar, Search
+from kit.methods import Detector
 from kit.stages import _first_pass, _settings
+
+if TYPE_CHECKING:
+    from kit.runtime.job import Job
 
 VERSION = 2
 
@@ -44,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     sources = [Source.named(own) for own in args.settings]
     _check_shared(sources)
     for source in sources:
-        _first_pass.demand(source.method, source.config, first)
+        _first_pass.demand(source.detector, first)
 
     from kit.runtime.job import on_device
 
@@ -62,11 +66,9 @@ def run(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Source:
-    """A method with its settings, and those of what it needs loaded."""
+    """A detector, and the settings of what it needs loaded."""
 
-    name: str
-    method: Any
-    config: Any
+    detector: Detector
     weights: Mapping[str, Mapping[str, Any]]
 
     @classmethod
@@ -81,35 +83,30 @@ class Source:
             key: _settings.block(own, key, "method" if key == "tracker" else "source")
             for key in blocks
         }
-        method, config = plugins.configured("detectors", own)  # imports torch: checks first
-        if not hasattr(method, "detect"):
-            raise ConfigError(
-                f"--settings: `{own['method']}` searches nothing; `kit {own['method']}` merges "
-                "what others have found."
-            )
-        return cls(own["method"], method, config, weights)
+        return cls(plugins.detector(own), weights)  # imports torch: checks first
 
 
-def _loaded(job: Any, source: Source) -> tuple[Any, Any]:
+def _loaded(job: "Job", source: Source) -> tuple[Any, Any]:
     """The model to search with and, if there is one, that to draw with."""
     if "tracker" in source.weights:
         chosen = source.weights["tracker"]
-        library, switches = plugins.configured("trackers", chosen)
-        model = job.load(chosen["method"], _settings.block(chosen, "model", "source"))
-        return library.build(model, switches), None
+        library = plugins.tracker(chosen)
+        return library.build(
+            job.load(library.model, _settings.block(chosen, "model", "source"))
+        ), None
     decoder = source.weights.get("decoder")
-    model = job.load(source.method.MODEL, source.weights["model"])
+    model = job.load(source.detector.model, source.weights["model"])
     return model, None if decoder is None else job.load("sam3", decoder)
 
 
 def find(search: Search, sources: Sequence[Source]) -> list[Candidate]:
     """What the sources find; several share each frame's vision pass."""
     if len(sources) == 1:
-        return list(sources[0].method.detect(search, sources[0].config))
+        return list(sources[0].detector.detect(search))
     from kit.detectors import prompting
 
     views = prompting.Views(search)
-    asked = [a for s in sources for a in s.method.asked(search, views, s.config)]
+    asked = [a for s in sources for a in s.detector.asked(search, views)]
     return list(prompting.detect(search, views, asked))
 
 
@@ -120,7 +117,7 @@ def in_order(video: Video, found: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _check_shared(sources: Sequence[Source]) -> None:
-    alone = [s.name for s in sources if not hasattr(s.method, "asked")]
+    alone = [s.detector.name for s in sources if not s.detector.shares_pass]
     other = any(s.weights != sources[0].weights for s in sources)
     if len(sources) > 1 and (alone or other):
         what = f"`{alone[0]}` needs a pass of its own" if alone else "they name different models"

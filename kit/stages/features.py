@@ -7,7 +7,7 @@ rows for transformed views of its first mask, and for the anchors of a first pas
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,11 @@ from kit.core.files import sha256
 from kit.core.images import first_mask
 from kit.core.masks import Mask, decode_part
 from kit.core.types import Candidate, Features, FirstPass, FrameSource, Image, Video
+from kit.methods import Embedder
 from kit.stages import _first_pass, _settings
+
+if TYPE_CHECKING:
+    from kit.embedders.crops import Crop
 
 VERSION = 3
 
@@ -43,17 +47,17 @@ def run(args: argparse.Namespace) -> None:
     candidates = artifacts.read_candidates(args.candidates, video)
     weights = _settings.block(args.settings, "model", "source")
     first, digests = _first_pass.named(args, video)
-    views = views_of(video, first if args.settings.get("accepted") else None)
-    method, config = plugins.configured("embedders", args.settings)  # imports torch: checks first
-    _first_pass.demand(method, config, first)
+    embedder = plugins.embedder(args.settings)  # imports torch: checks first
+    _first_pass.demand(embedder, first)
+    views = views_of(video, first if embedder.reads_first else None)
 
     from kit.runtime.job import on_device
 
     with on_device(f"features of {video.name}", images.Frames(video), args.record) as job:
-        model = job.load("dinov3", weights)
+        model = job.load(embedder.model, weights)
 
         def describe(batch: int) -> Features:
-            one = Describe(method, model, config, batch)
+            one = Describe(embedder, model, batch)
             with job.timed():
                 return Features(
                     candidates=one.candidates(video, job.frames, candidates),
@@ -80,20 +84,20 @@ def views_of(video: Video, first: FirstPass | None) -> Views:
 
 
 class Describe:
-    """An embedder with its model and settings."""
+    """An embedder with its model."""
 
-    def __init__(self, method: Any, model: Any, config: Any, batch: int) -> None:
-        self.method, self.model, self.config, self.batch = method, model, config, batch
+    def __init__(self, embedder: Embedder, model: Any, batch: int) -> None:
+        self.embedder, self.model, self.batch = embedder, model, batch
 
     def pools(self, frames: FrameSource, views: Views) -> dict[int, NDArray[np.float32]]:
         """Per object the `float32[V, D]` rows of its first mask's views, then of the others."""
         return {i: self._embed(list(self._pool(frames, shown))) for i, shown in views.items()}
 
-    def _pool(self, frames: FrameSource, shown: Sequence[tuple[int, Mask]]) -> Iterator[Any]:
+    def _pool(self, frames: FrameSource, shown: Sequence[tuple[int, Mask]]) -> Iterator["Crop"]:
         (index, mask), *others = shown
-        yield from self.method.pool(frames[index], mask, self.config)
+        yield from self.embedder.pool(frames[index], mask)
         for index, mask in others:
-            yield self.method.crop(frames[index], mask, self.config)
+            yield self.embedder.crop(frames[index], mask)
 
     def candidates(
         self, video: Video, frames: FrameSource, candidates: Sequence[Candidate]
@@ -107,7 +111,7 @@ class Describe:
         batches = [order[at : at + self.batch] for at in range(0, len(order), self.batch)]
         shown = Shown(frames)
 
-        def cut(rows: Sequence[int]) -> list[Any]:
+        def cut(rows: Sequence[int]) -> list["Crop"]:
             return [self._crop(shown.frame(indices[row]), candidates[row]) for row in rows]
 
         rows = [self._embed([]), *map(self._embed, ahead(cut, batches))]
@@ -115,13 +119,12 @@ class Describe:
         aligned[order] = aligned.copy()
         return aligned
 
-    def _crop(self, image: Image, candidate: Candidate) -> Any:
+    def _crop(self, image: Image, candidate: Candidate) -> "Crop":
         part, corner = decode_part(candidate.rle, *candidate.shape)
-        return self.method.crop(image, part, self.config, corner)
+        return self.embedder.crop(image, part, corner=corner)
 
-    def _embed(self, crops: Sequence[Any]) -> NDArray[np.float32]:
-        rows: NDArray[np.float32] = self.method.embed(self.model, crops, self.config, self.batch)
-        return rows
+    def _embed(self, crops: Sequence["Crop"]) -> NDArray[np.float32]:
+        return self.embedder.embed(self.model, crops, batch=self.batch)
 
 
 class Shown:

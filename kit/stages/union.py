@@ -8,7 +8,6 @@ from pathlib import Path
 
 from kit import plugins
 from kit.core import artifacts
-from kit.core.errors import ConfigError
 from kit.stages import _settings
 from kit.stages.candidates import in_order
 
@@ -30,11 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Merge the candidates of one video."""
     video = artifacts.read_video(args.frames)
-    method, config = plugins.configured("detectors", args.settings)
-    if not hasattr(method, "merge"):
-        raise ConfigError(
-            f"--settings: `{args.settings['method']}` merges nothing; its method is `union`."
-        )
+    merger = plugins.merger(args.settings)
     found = [artifacts.read_candidates(path, video) for path in args.candidates]
-    merged = method.merge(found, config)
+    merged = merger.merge(found)
     artifacts.write_candidates(args.output, video, in_order(video, merged))

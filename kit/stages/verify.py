@@ -68,12 +68,12 @@ def _arrivals(
 ) -> list[Arrival]:
     chosen = _settings.block(args.settings, "tracker", "method")
     weights = _settings.block(chosen, "model", "source")
-    propagator, config = plugins.configured("propagators", args.settings)  # imports torch
-    library, switches = plugins.configured("trackers", chosen)
-    if getattr(config, "direction", "forward") != "forward":
+    propagator = plugins.propagator(args.settings)  # imports torch
+    library = plugins.tracker(chosen)
+    if not propagator.runs_forward:
         raise ConfigError(
-            f"--settings: direction `{config.direction}` cannot track back; use `forward`, which "
-            "is run from the end of the video here."
+            f"--settings: `{propagator.name}`, set like this, cannot track back. Use one that goes "
+            "forward (`direction: forward`); here it is run from the end of the video."
         )
     if not claims:
         return []
@@ -83,8 +83,8 @@ def _arrivals(
     with on_device(f"verify {video.name}", images.Frames(video), args.record) as job:
 
         def propagate(frames: FrameSource, prompts: Sequence[Prompt]) -> Iterator[FrameResult]:
-            tracker = library.build(job.load(chosen["method"], weights), switches)
-            return job.each(propagator.propagate(tracker, frames, prompts, config))
+            tracker = library.build(job.load(library.model, weights))
+            return job.each(propagator.propagate(tracker, frames, prompts))
 
         def arrive(at_once: int) -> list[Arrival]:
             parts = [claims[i : i + at_once] for i in range(0, len(claims), at_once)]

@@ -24,6 +24,8 @@ from kit.trackers.rows import RowWise, no_prompt
 from kit.trackers.square import IMAGENET, Entrance, Resample, square_mask
 
 VERSION = 1
+MODEL = "sam2"
+OBJECTS_INTERACT = "rows_share_calls"
 
 HIERA_L = 144  # channels of its first stage; base+ has 112, small and tiny 96 (the package's yamls)
 
@@ -35,6 +37,11 @@ class Config:
     rows: int = 1  # rows of one call; 1 is bit-equal to the library, more is faster on a GPU
     older_attention: bool = False  # only the attention kernels that SAM2Long's base allows
     resample: Literal["bicubic", "bilinear"] = "bicubic"  # of frames; bilinear: as DAM4SAM does
+
+    @property
+    def rows_share_calls(self) -> bool:
+        """Rows of one call are rounded together."""
+        return self.rows > 1
 
 
 class Sam2Tracker(RowWise):

@@ -23,6 +23,8 @@ from kit.trackers.sam2 import HIERA_L
 from kit.trackers.square import HALF, IMAGENET, Entrance, square_mask
 
 VERSION = 1
+MODEL = "sam3"
+OBJECTS_INTERACT = "rows_share_calls"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Config:
     rows: int = 1  # rows of one call; 1 is bit-equal to the library, more is faster on a GPU
     resample: Literal["bilinear", "bicubic"] = "bilinear"  # of frames; upstream SAM 3: bicubic
     single_mask_pointer: bool = False  # a prompt's pointer from the single-mask token, as upstream
+
+    @property
+    def rows_share_calls(self) -> bool:
+        """Rows of one call are rounded together."""
+        return self.rows > 1
 
 
 class Sam3Tracker(RowWise):

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 FOLDER = Path(os.environ["SIMULATED_FOLDER"])
 
@@ -27,6 +27,7 @@ class Config:
     """No settings of its own."""
 
     accepted: bool = False
+    is_forward: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Switches:
     """As those of a tracker."""
 
     rows: int = 1
+    rows_share_calls: ClassVar[bool] = False
 
 
 @dataclass
