@@ -1,5 +1,7 @@
 """Score a folder or archive of predictions as the MOSEv2 server does, and say what it does not.
 
+With --protocol as the evaluator of another benchmark does: see `kit.metrics.protocols`.
+
 Writes scores.txt and metrics.json as the organisers do; raw.json, details.json and curves.json
 hold unrounded numbers, intervals over videos, bins, segments and the curves over time.
 """
@@ -13,7 +15,7 @@ from typing import Any
 
 from kit.core.clutter import is_clutter
 from kit.core.errors import DataError, KitError, SubmissionError
-from kit.metrics import report
+from kit.metrics import benchmark, report
 from kit.metrics.folders import Folder, Truth, open_folder
 
 
@@ -21,13 +23,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--gt", type=Path, required=True, help="folder of ground-truth videos")
     parser.add_argument("--pred", type=Path, required=True, help="folder or ZIP of predictions")
-    parser.add_argument("--meta", type=Path, required=True, help="meta file of the set")
+    parser.add_argument("--protocol", choices=benchmark.NAMES, default=benchmark.MOSEV2,
+                        help="whose rules (%(default)s)")  # fmt: skip
+    parser.add_argument("--meta", type=Path, help="meta file of the set: MOSEv2, LVOS, YouTube-VOS")
+    parser.add_argument("--unseen", type=Path, help="list of unseen videos or categories")
     parser.add_argument("--output", type=Path, required=True, help="folder of results to write")
     parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Score and print the seven numbers; warnings go to the error stream."""
+    """Score and print the numbers of the set; warnings go to the error stream."""
+    if args.protocol != benchmark.MOSEV2:
+        print(benchmark.score(args), end="")
+        return
+    if args.meta is None or args.unseen is not None:
+        raise DataError("the MOSEv2 score needs --meta, the organisers' file, and no --unseen.")
     videos = scored(args.gt, args.meta)
     try:
         found = report.score(args.gt, args.pred, args.meta, args.output, args.workers, True, videos)
