@@ -87,7 +87,7 @@ def test_memory_attention(case: Case) -> None:
         part = {key: value.transpose(0, 1) for key, value in part.items()}
         image = torch.cat([part["memory_image"], torch.zeros(1, count, model.sizes.width)], 1)
         code = torch.cat([part["image_code"], part["code"][:, -count:]], 1)
-        recalled = Remembered(part["memory"], image, code)
+        recalled = Remembered(part["memory"], image, code, count)
         encoder = model.transformer.encoder
         close(encoder(part["image"], grid_tokens(model.sizes), recalled, turn), part["out"])
 

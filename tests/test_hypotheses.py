@@ -59,7 +59,8 @@ class Scribe:
         return encoded, int(mask.sum())
 
     def remember(self, encoded: int, answers: Sequence[Any]) -> list[Memory]:
-        assert answers[0][0] == encoded
+        ((answer,),) = answers
+        assert answer[0] == encoded
         return [SimpleNamespace(frame=encoded)]  # type: ignore[list-item]
 
     def decode(self, encoded: int, contexts: Sequence[Any], every: bool) -> list[Hypothesis]:
@@ -67,7 +68,7 @@ class Scribe:
         (context,) = contexts
         spatial = [r.memory.frame for r in context.spatial]
         pointers = [(r.memory.frame, r.position) for r in context.pointers]
-        assert all(r.position == 0 for r in context.spatial)
+        assert all(r.prompted for r in context.spatial)
         self.asked.append((encoded, spatial, pointers))
         logits = torch.full((3, 12, 21), -9.0)
         for row in range(3):

@@ -92,9 +92,9 @@ class Scene:
         return memories
 
     def spatial(self, frame: int, row: int = 0) -> list[tuple[int, int]]:
-        """(frame, position) of the spatial memories a row recalled in a frame."""
-        context = self.asked[frame][row]
-        return [(int(r.memory.spatial), r.position) for r in context.spatial]
+        """(frame, age) of the spatial memories a row recalled in a frame; 0 if it was prompted."""
+        spatial = self.asked[frame][row].spatial
+        return [(int(r.memory.spatial), 0 if r.prompted else r.position) for r in spatial]
 
     def pointers(self, frame: int, row: int = 0) -> list[tuple[int, int]]:
         context = self.asked[frame][row]

@@ -85,10 +85,7 @@ class Script:
     def recalled(self, frame: int, row: int = 0) -> tuple[list[tuple[int, int]], ...]:
         """Of the context of a row: (frame, position) of spatial memories, and of pointers."""
         context = self.asked[frame][row]
-        return tuple(
-            [(int(r.memory.pointer), r.position) for r in recalls]
-            for recalls in (context.spatial, context.pointers)
-        )
+        return ages(context), [(int(r.memory.pointer), r.position) for r in context.pointers]
 
     @staticmethod
     def _hypothesis(
@@ -99,6 +96,12 @@ class Script:
         return Hypothesis(
             maps, maps, torch.tensor(ious), torch.tensor(presence), marks[:, None], prompted
         )
+
+
+def ages(context: Context) -> list[tuple[int, int]]:
+    """(frame, age) of spatial memories; 0 for that of a prompted frame."""
+    spatial = context.spatial
+    return [(int(r.memory.pointer), 0 if r.prompted else r.position) for r in spatial]
 
 
 def prompt(frame: int, object_id: int = 1, given: bool = True) -> Prompt:
@@ -242,7 +245,8 @@ def test_by_rank_stops_one_pointer_short() -> None:
     kept = [Kept(f, Memory(torch.ones(1), torch.full((1,), float(f))), 1.0) for f in (3, 4, 8)]
     anchors = {0: Memory(torch.ones(1), torch.zeros(1))}
     context = by_rank(anchors, kept, 10, Course(100, SPAN), [0])
-    assert [(int(r.memory.pointer), r.position) for r in context.spatial] == [
+    assert [r.position for r in context.spatial if r.prompted] == [10]  # how far it is
+    assert ages(context) == [
         (0, 0),
         (3, 3),
         (4, 2),

@@ -188,7 +188,7 @@ def contexts_of(tracker: Tracker) -> list[Context]:
     """Rows of two lengths: 1, 2 and 1 spatial memories, 1, 2 and 1 pointers."""
     first, second = (tracker.encode(CLIP[index]) for index in (0, 1))
     memories = [
-        tracker.remember(encoded, [tracker.condition(encoded, CLIP.mask(index, id_))])[0]
+        tracker.remember(encoded, [(tracker.condition(encoded, CLIP.mask(index, id_)),)])[0]
         for encoded, index, id_ in ((first, 0, 1), (second, 1, 1), (first, 0, 2))
     ]
     one, two, other = (Recall(memories[i], position) for i, position in ((0, 0), (1, 1), (2, 0)))
@@ -211,7 +211,7 @@ def test_rows_in_one_call_are_the_rows_one_by_one(models: dict[str, Any], name: 
             for field in ("logits", "full", "iou", "presence", "pointers"):
                 a, b = getattr(one, field), getattr(other, field)
                 torch.testing.assert_close(a, b, atol=2e-4, rtol=2e-4)
-        memories = [t.remember(encoded, [h.pick(0) for h in ones]) for t in (single, several)]
+        memories = [t.remember(encoded, [(h.pick(0),) for h in ones]) for t in (single, several)]
         for one, other in zip(*memories, strict=True):
             torch.testing.assert_close(one.spatial, other.spatial, atol=2e-2, rtol=2e-2)
             assert other.spatial.shape[1] == 1
@@ -281,7 +281,7 @@ def test_bfloat16_autocast_keeps_results_in_float32(
     contexts, encoded = contexts_of(tracker), tracker.encode(CLIP[2])
     for every in (False, True):
         answers = tracker.decode(encoded, contexts, every)
-        memories = tracker.remember(encoded, [answer.pick(0) for answer in answers])
+        memories = tracker.remember(encoded, [(answer.pick(0),) for answer in answers])
         assert all(memory.spatial.dtype == torch.bfloat16 for memory in memories)
         for field in ("logits", "full", "iou", "presence", "pointers"):
             assert all(getattr(answer, field).dtype == torch.float32 for answer in answers)

@@ -109,7 +109,7 @@ def _recall(
                 name = search.video.frames[index]
                 mask = first.mask(doubt.exemplar.object_id, name) if shown is None else shown
                 answer = search.model.condition(encoded, mask)
-                known[index] = search.model.remember(encoded, [answer])[0]
+                known[index] = search.model.remember(encoded, [(answer,)])[0]
         if index in questions:
             waiting[index] = encoded
     return memories, waiting

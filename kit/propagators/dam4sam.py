@@ -160,7 +160,7 @@ class _Object:
         most = course.span.recent
         room = min(max(most + 1 - len(chosen), self._config.recent), most)
         near = recent(nearby, self._config.stride, room)
-        spatial = [Recall(anchors[a], 0) for a in chosen]
+        spatial = [Recall(anchors[a], frame - a, prompted=True) for a in chosen]
         spatial += [Recall(nearby[f], len(near) - i) for i, f in enumerate(near)]
         pointers = {f: memory for f, memory in self._pointers.items() if f not in settled}
         timed = by_distance(anchors, pointers, frame, course, chosen)
@@ -192,9 +192,8 @@ class _Object:
         pointer = {frame: memory.without_place()} if choice.trusted else {}
         self._pointers = forget(self._pointers | pointer, frame, course)
 
-    def pass_prompt(self, frame: int) -> Hypothesis:
-        """Leave a prompted frame behind; its prompt as answer."""
-        return self.prompted.answers.pop(frame)
+    def pass_prompt(self, frame: int, answer: Hypothesis) -> None:
+        """Leave a prompted frame behind; nothing changes."""
 
     def _could_hold(self, frame: int, iou: float) -> bool:
         """All conditions but the last, which asks for the masks on the host."""

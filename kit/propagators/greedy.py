@@ -81,8 +81,15 @@ def _forward(
 ) -> Iterator[tuple[int, Answers]]:
     """From each object's first prompt on."""
     see: Callable[[Sequence[Hypothesis]], Sequence[Scores | None]]
-    see = blind if config.min_effective_iou is None else scores
-    way = Way(lambda own: _Object(own, config), see, redecode_anchors=config.redecode_anchors)
+    timed = config.min_effective_iou is None
+    see = blind if timed else scores
+    way = Way(
+        lambda own: _Object(own, config),
+        see,
+        redecode_anchors=config.redecode_anchors,
+        shared=timed,
+        ahead=config.anchors == "both",
+    )
     return follow(tracker, frames, prompts, way)
 
 
@@ -128,7 +135,7 @@ def _next_is_nearer(frame: int, prompted: Iterable[int]) -> bool:
 
 
 class _Object:
-    """One object under way.
+    """One object under way, or a bucket of several.
 
     Invariant: its anchors are complete before its first frame is tracked; of the tracked frames it
     holds memories that a later frame can recall, no others.
@@ -148,13 +155,12 @@ class _Object:
             return by_distance(anchors, self._tracked, frame, course, chosen)
         return by_rank(anchors, self._history.recalled, frame, course, chosen)
 
-    def pass_prompt(self, frame: int) -> Hypothesis:
-        """Leave a prompted frame behind; its prompt as answer."""
+    def pass_prompt(self, frame: int, answer: Hypothesis) -> None:
+        """Leave a prompted frame behind."""
         near = self._config.clear_around_anchors
         self._tracked = {f: m for f, m in self._tracked.items() if abs(frame - f) > near}
         trusted = tuple(k for k in self._history.trusted if abs(frame - k.frame) > near)
         self._history = History(trusted)
-        return self.prompted.answers.pop(frame)
 
     def choose(self, frame: int, answer: Hypothesis, seen: Scores | None) -> Choice:
         """The only hypothesis; under memory selection its scores say whether it is recalled."""

@@ -11,7 +11,8 @@ are computed once, which is exact; masks leave as soon as all pathways agree on 
 On an anchor's frame all pathways collapse to its mask, with the score of the best; anchors are
 recalled at temporal position 0 with presence 10, like the first mask, on the frames before them
 too unless `anchors` is "past"; and a frame that recalls nothing but anchors is decoded as the
-first tracked frame is upstream: best mask, keys unweighted, its IoU not scored.
+first tracked frame is upstream: best mask, keys unweighted, its IoU not scored. Of a tracker whose
+objects can share a bucket (SAM 3.1) each has one of its own here, as its pathways are its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -129,7 +130,7 @@ def _final(
     source = EncodedFrames(tracker, frames)
     prompted = condition(tracker, source, prompts, len(frames))
     course = Course(len(frames), tracker.span)
-    trees = {id_: Tree(own, course, config) for id_, own in prompted.items()}
+    trees = {next(iter(own.prompts)): Tree(own, course, config) for own in prompted}
     start = min(prompt.frame for prompt in prompts)
     told = start
     for frame, encoded in source.walk(range(start, len(frames))):
@@ -145,7 +146,7 @@ def _final(
 
 def step(tracker: Tracker, frame: int, encoded: Encoded, trees: Sequence["Tree"]) -> None:
     """Take all objects one frame further; their rows together, and their memories."""
-    going = [tree for tree in trees if frame not in tree.prompted.prompts]
+    going = [tree for tree in trees if not tree.prompted.on(frame)]
     _collapse(tracker, frame, encoded, [tree for tree in trees if tree not in going])
     rows = {tree: tree.rows(frame) for tree in going}
     answers = _decode(tracker, encoded, [row for own in rows.values() for row in own])
@@ -155,7 +156,9 @@ def step(tracker: Tracker, frame: int, encoded: Encoded, trees: Sequence["Tree"]
     masks = [answers[row].pick(mask) for row, mask in sources]
     memories = {
         source: Kept(frame, memory, seen[source[0]].presence)
-        for source, memory in zip(sources, tracker.remember(encoded, masks), strict=True)
+        for source, memory in zip(
+            sources, tracker.remember(encoded, [(mask,) for mask in masks]), strict=True
+        )
     }
     for tree, own in children.items():
         tree.grow(own, answers, seen, memories)
@@ -204,8 +207,8 @@ class Tree:
 
     def redecodes(self, frame: int) -> bool:
         """Whether the decoder's mask is shown on a prompted frame, and not the prompt's."""
-        wanted = self._config.redecode_anchors and not self.prompted.prompts[frame].given
-        return wanted and bool(self._pathways)
+        (prompt,) = self.prompted.on(frame).values()
+        return self._config.redecode_anchors and not prompt.given and bool(self._pathways)
 
     def collapse(self, frame: int, shown: Hypothesis | None = None) -> None:
         """All pathways become the best one, continued by the prompt of a frame.
@@ -214,7 +217,8 @@ class Tree:
             frame: The present frame.
             shown: The answer that is given instead of the prompt's.
         """
-        answer = self.prompted.answers.pop(frame) if shown is None else shown
+        (own,) = self.prompted.answers.pop(frame).values()
+        answer = own if shown is None else shown
         best = self._best if self._pathways else None
         if best is not None:
             self.trail.settle(best.node)

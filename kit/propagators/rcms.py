@@ -114,9 +114,8 @@ class _Object:
             newest = [*self._good.items(), (frame, memory)]
             self._good = dict(newest[-self._config.promoted :])
 
-    def pass_prompt(self, frame: int) -> Hypothesis:
-        """Leave a prompted frame behind; its prompt as answer."""
-        return self.prompted.answers.pop(frame)
+    def pass_prompt(self, frame: int, answer: Hypothesis) -> None:
+        """Leave a prompted frame behind; nothing changes."""
 
     def _promote(self) -> None:
         """Good frames become anchors; the oldest promoted ones make room."""

@@ -62,7 +62,7 @@ def anchor_pointers(
 ) -> list[Recall]:
     """Pointers of the anchors, those still to come left out where the model wants it so."""
     candidates = anchors if course.span.far_pointers else chosen
-    recalls = [Recall(anchors[a], frame - a) for a in candidates]
+    recalls = [Recall(anchors[a], frame - a, prompted=True) for a in candidates]
     return [r for r in recalls if r.position >= 0 or not course.span.past_pointers]
 
 
@@ -89,7 +89,7 @@ def by_distance(
     """
     nearby = {**{a: m for a, m in anchors.items() if a not in chosen}, **tracked}
     pointing = tracked if course.span.far_pointers else nearby
-    spatial = [Recall(anchors[a], 0) for a in chosen]
+    spatial = [Recall(anchors[a], frame - a, prompted=True) for a in chosen]
     for age in range(course.span.recent, 0, -1):
         if (memory := nearby.get(frame - age)) is not None:
             spatial.append(Recall(memory, age))
@@ -184,7 +184,7 @@ def by_rank(
             short of it.
     """
     near = recalled[-course.span.recent :]
-    spatial = [Recall(anchors[a], 0) for a in chosen]
+    spatial = [Recall(anchors[a], frame - a, prompted=True) for a in chosen]
     spatial += [Recall(kept.memory, len(near) - i) for i, kept in enumerate(near)]
     count = min(course.pointers - 1, len(recalled) - (not oldest_pointer))
     pointers = anchor_pointers(anchors, frame, course, chosen)

@@ -196,9 +196,8 @@ class _Object:
         self._history = History(trusted[-course.span.recent :], kept)
         self._pointers = forget({**self._pointers, frame: memory.without_place()}, frame, course)
 
-    def pass_prompt(self, frame: int) -> Hypothesis:
+    def pass_prompt(self, frame: int, answer: Hypothesis) -> None:
         """Leave a prompted frame behind; its box is seen like any other, but for the first."""
-        answer = self.prompted.answers.pop(frame)
         self._history = History(self._history.trusted)
         if frame != self.prompted.first:
             predicted = kalman.predict(self._motion.track) if self._motion.track else None
@@ -207,4 +206,3 @@ class _Object:
             if overlap < self._config.stable_iou:
                 predicted = None
             self._motion = self._motion.then(predicted, box, overlap, self._config.stable_iou)
-        return answer

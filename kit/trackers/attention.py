@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.trackers.base import Context
+from kit.trackers.base import Context, Recall
 from kit.trackers.device import uploaded
 
 
@@ -72,7 +72,7 @@ class MemoryReader:
         """
         content = torch.cat([_in_turn(r.memory.spatial for r in c.spatial) for c in contexts], 1)
         position = torch.cat(
-            [_in_turn(self._codes[r.position] for r in c.spatial) for c in contexts], 1
+            [_in_turn(self._codes[_age(r)] for r in c.spatial) for c in contexts], 1
         )
         if not contexts[0].pointers:
             return content.float(), position, 0
@@ -110,6 +110,11 @@ class MemoryReader:
 
     def _on_device(self, values: Sequence[Sequence[float]]) -> Tensor:
         return uploaded(torch.tensor(values, dtype=torch.float32), self._codes[0].device)
+
+
+def _age(recall: Recall) -> int:
+    """Of a spatial memory, in temporal codes; that of prompted frames does not tell how far."""
+    return 0 if recall.prompted else recall.position
 
 
 def _in_turn(parts: Iterable[Tensor]) -> Tensor:

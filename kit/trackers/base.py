@@ -2,8 +2,10 @@
 
 A tracker knows neither videos nor objects nor frame numbers. Which memories a frame recalls, in
 which order and with which weights, and which of the three hypotheses lives on, is decided by a
-propagator. Sizes: S is the side of the model's square input, h*w its coarsest feature map (S/16 or
-S/14 a side), C the feature width (256), M the memory width (64), B rows (objects x pathways).
+propagator. A row is a bucket: the slots of objects that share memories. SAM 2 and SAM 3 have one
+slot, SAM 3.1 has sixteen. Sizes: S is the side of the model's square input, h*w its coarsest
+feature map (S/16 or S/14 a side), C the feature width (256), M the memory width (64; SAM 3.1: C),
+B rows (buckets x pathways).
 """
 
 from collections.abc import Sequence
@@ -24,11 +26,13 @@ class Encoded:
         tokens: float32 [h*w, 1, C], the coarsest level.
         position: float32 [h*w, 1, C], its sine position code.
         fine: The two finer levels for the mask decoder, [1, C/8, 4h, 4w] and [1, C/4, 2h, 2w].
+        prompt: float32 [1, C, h, w], what prompts are read with where that is not `tokens`.
     """
 
     tokens: Tensor
     position: Tensor
     fine: tuple[Tensor, Tensor]
+    prompt: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ class Hypothesis:
 
     Attributes:
         logits: float32 [K, 4h, 4w], mask logits; a mask is `logits > 0`, an absent object -1024.
-        full: float32 [K, S, S], the logits as the memory encoder wants them.
+        full: float32 [K, S, S], the logits as the memory encoder wants them (SAM 3.1: any side).
         iou: float32 [K], predicted IoU of each mask, 0..1.
         presence: float32 [], object score logit; present when > 0.
         pointers: float32 [K, C], object pointers.
@@ -70,17 +74,22 @@ class Hypothesis:
         return Hypothesis(logits, nothing, self.iou, self.presence, nothing, self.prompted)
 
 
+Bucket = Sequence[Hypothesis | None]  # slot by slot; None, or the end: the slot is empty
+
+
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """What is kept of one object in one frame.
+    """What is kept of one bucket in one frame.
 
     Attributes:
-        spatial: bfloat16 [h*w, 1, M], mask and frame fused by the memory encoder.
-        pointer: float32 [1, C], object pointer.
+        spatial: bfloat16 [h*w, 1, M], masks and frame fused by the memory encoder.
+        pointer: float32 [slots, C], object pointers; zeros for an empty slot.
+        image: float32 [h*w, 1, C], the frame's own tokens, for models that recall them too.
     """
 
     spatial: Tensor
     pointer: Tensor
+    image: Tensor | None = None
 
     def without_place(self) -> "Memory":
         """The pointer alone: what is left once spatial attention no longer reaches back so far."""
@@ -93,15 +102,17 @@ class Recall:
 
     Attributes:
         memory: The memory.
-        position: As spatial memory its age in temporal codes: 0 a prompted frame, 1 the last frame,
-            up to `Span.recent`. As pointer its distance to the present frame in frames,
-            positive for the past.
+        position: As spatial memory its age in temporal codes, 1 the last frame, up to
+            `Span.recent`. Of a prompted frame, and as pointer, its distance to the present frame in
+            frames, positive for the past. What code that becomes is the tracker's business.
         weight: Factor on its attention keys (not values), SAM2Long's modulation; 1 leaves them.
+        prompted: It is the memory of a prompted frame, or of one held on to like that.
     """
 
     memory: Memory
     position: int
     weight: float = 1.0
+    prompted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,16 +123,18 @@ class Context:
         spatial: Memories attended to place by place; at least one.
         pointers: Memories attended to by their object pointers; may be empty.
         horizon: Distances of pointers are divided by this, > 0.
+        slots: Those that hold an object, ascending.
     """
 
     spatial: tuple[Recall, ...]
     pointers: tuple[Recall, ...]
     horizon: int
+    slots: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
 class Span:
-    """How far a model's memory reaches.
+    """How far a model's memory reaches, and over how many objects.
 
     Attributes:
         recent: Most spatial memories beside those of prompted frames (num_maskmem - 1).
@@ -129,6 +142,7 @@ class Span:
         anchors: Most prompted frames whose spatial memory is attended to; None is all.
         past_pointers: Pointers of prompted frames still to come are left out.
         far_pointers: Pointers of prompted frames count even where `anchors` leaves them out.
+        slots: Most objects that one memory can hold.
     """
 
     recent: int
@@ -136,6 +150,7 @@ class Span:
     anchors: int | None
     past_pointers: bool
     far_pointers: bool
+    slots: int = 1
 
 
 class Tracker(Protocol):
@@ -169,7 +184,7 @@ class Tracker(Protocol):
     def decode(
         self, encoded: Encoded, contexts: Sequence[Context], every: bool = False
     ) -> list[Hypothesis]:
-        """Find each row's object in the frame.
+        """Find the objects of each row in the frame.
 
         Args:
             encoded: The frame.
@@ -177,10 +192,15 @@ class Tracker(Protocol):
             every: Return all three masks (K = 3) instead of the one of highest predicted IoU.
 
         Returns:
-            A hypothesis per row, in the order of the contexts.
+            A hypothesis per object: rows in the order of the contexts, within a row its slots.
         """
         ...
 
-    def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
-        """Fuse each hypothesis (K = 1) with the frame; either all are prompted or none is."""
+    def remember(self, encoded: Encoded, buckets: Sequence[Bucket]) -> list[Memory]:
+        """Fuse each bucket with the frame.
+
+        Args:
+            encoded: The frame.
+            buckets: Of hypotheses (K = 1), prompted or not; at least one in each.
+        """
         ...

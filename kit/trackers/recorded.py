@@ -40,10 +40,10 @@ class Recorded:
             return self._work(pixels)
         self._pixels.copy_(pixels)
         self._graph.replay()
-        fine, middle = self._found.fine
-        return Encoded(
-            self._found.tokens.clone(), self._found.position, (fine.clone(), middle.clone())
-        )
+        found = self._found
+        fine, middle = found.fine
+        prompt = None if found.prompt is None else found.prompt.clone()
+        return Encoded(found.tokens.clone(), found.position, (fine.clone(), middle.clone()), prompt)
 
     def _try_to_record(self, pixels: Tensor) -> None:
         """A graph needs memory of its own, and is no more than a convenience."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kit.trackers.attention import batches
-from kit.trackers.base import Context, Encoded, Hypothesis, Memory
+from kit.trackers.base import Bucket, Context, Encoded, Hypothesis, Memory
 from kit.trackers.device import running
 
 ABSENT = -1024.0  # NO_OBJ_SCORE of both libraries
@@ -48,20 +48,27 @@ class RowWise(ABC):
                 found |= zip(indices, self._answers(encoded, features, every), strict=True)
         return [found[index] for index in range(len(contexts))]
 
-    def remember(self, encoded: Encoded, hypotheses: Sequence[Hypothesis]) -> list[Memory]:
+    def remember(self, encoded: Encoded, buckets: Sequence[Bucket]) -> list[Memory]:
         """Run the memory encoder; features are stored as bfloat16, as the libraries store them."""
-        memories = []
+        hypotheses = [_alone(bucket) for bucket in buckets]
+        memories: dict[int, Memory] = {}
         with running(self._device):
-            for start in range(0, len(hypotheses), self._rows):
-                some = hypotheses[start : start + self._rows]
-                masks = torch.stack([hypothesis.full for hypothesis in some])
-                presence = torch.stack([hypothesis.presence for hypothesis in some])[:, None]
-                places = self._fuse(encoded, masks, presence, some[0].prompted).to(torch.bfloat16)
-                memories += [
-                    Memory(places[:, row : row + 1].contiguous(), hypothesis.pointers)
-                    for row, hypothesis in enumerate(some)
-                ]
-        return memories
+            for prompted in (True, False):  # the encoder takes masks of one kind a call
+                kind = [i for i, one in enumerate(hypotheses) if one.prompted == prompted]
+                for start in range(0, len(kind), self._rows):
+                    indices = kind[start : start + self._rows]
+                    some = [hypotheses[i] for i in indices]
+                    memories |= zip(indices, self._fused(encoded, some), strict=True)
+        return [memories[index] for index in range(len(hypotheses))]
+
+    def _fused(self, encoded: Encoded, some: Sequence[Hypothesis]) -> list[Memory]:
+        masks = torch.stack([hypothesis.full for hypothesis in some])
+        presence = torch.stack([hypothesis.presence for hypothesis in some])[:, None]
+        places = self._fuse(encoded, masks, presence, some[0].prompted).to(torch.bfloat16)
+        return [
+            Memory(places[:, row : row + 1].contiguous(), hypothesis.pointers)
+            for row, hypothesis in enumerate(some)
+        ]
 
     @abstractmethod
     def _attend(self, encoded: Encoded, contexts: Sequence[Context]) -> Tensor:
@@ -97,6 +104,13 @@ class RowWise(ABC):
         """Logits [B, K, 4h, 4w] at the model's size, [B, K, S, S]."""
         size = (self._size, self._size)
         return functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
+
+
+def _alone(bucket: Bucket) -> Hypothesis:
+    """The object of a bucket that has one slot."""
+    (hypothesis,) = bucket
+    assert hypothesis is not None  # nobody remembers an empty bucket
+    return hypothesis
 
 
 def no_prompt(device: torch.device) -> tuple[Tensor, Tensor]:

@@ -65,23 +65,22 @@ def rotations(side: int, head_width: int, device: torch.device) -> tuple[Tensor,
     return angle.cos(), angle.sin()
 
 
-def rotated(values: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def rotated(values: Tensor, turn: tuple[Tensor, Tensor], pointers: int = 0) -> Tensor:
     """Turn neighbouring channels (2i, 2i + 1) of all tokens but the last ones.
 
     Args:
-        values: [B, heads, L, head_width]; the first tokens are whole grids, what is left over at
-            the end (pointers have no place) stays as it is.
+        values: [B, heads, L, head_width], of grids and then of pointers.
         turn: From `rotations`.
+        pointers: Tokens at the end that stay as they are: they have no place.
 
     Returns:
         Like `values`.
     """
     cosine, sine = turn
-    count, places = values.shape[2], len(cosine)
-    whole = count // places * places
-    grids = torch.unflatten(values[:, :, :whole].float(), 2, (-1, places))
+    grids = values[:, :, : values.shape[2] - pointers].float()
+    grids = torch.unflatten(grids, 2, (-1, len(cosine)))
     pairs = torch.unflatten(grids, -1, (-1, 2))
     even, odd = pairs.unbind(-1)
     turned = torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], -1)
     found = turned.flatten(-2).flatten(2, 3).to(values.dtype)
-    return torch.cat([found, values[:, :, whole:]], 2) if whole < count else found
+    return torch.cat([found, values[:, :, -pointers:]], 2) if pointers else found

@@ -24,12 +24,14 @@ class Remembered:
         memory: [B, L, C], spatial memories and pointers.
         image: [1 or B, L, C], image tokens of the same frames; zeros for pointers.
         code: [1 or B, L, C], code of place and time.
+        pointers: How many tokens at the end are pointers.
         weight: [B, L, 1], factors on the keys; None is 1.
     """
 
     memory: Tensor
     image: Tensor
     code: Tensor
+    pointers: int
     weight: Tensor | None = None
 
 
@@ -79,7 +81,8 @@ class MemoryAttentionLayer(nn.Module):
         key = looks + self.cross_attn_k_proj(recalled.memory)
         if recalled.weight is not None:
             key = key * recalled.weight
-        query, key = (rotated(heads(part, self._heads), turn) for part in (query, key))
+        query = rotated(heads(query, self._heads), turn)
+        key = rotated(heads(key, self._heads), turn, recalled.pointers)
         value = heads(self.cross_attn_v_proj(recalled.memory), self._heads)
         found: Tensor = self.cross_attn_out_proj(attend(query, key, value))
         return found
