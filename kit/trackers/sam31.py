@@ -37,7 +37,7 @@ from kit.trackers.recorded import Recorded
 from kit.trackers.square import HALF, Entrance
 
 VERSION = 1
-TOGETHER = True  # objects of a bucket act on each other
+OBJECTS_INTERACT = "objects_share"
 
 ABSENT = -1024.0  # NO_OBJ_SCORE
 _PRESENT = 10.0  # what counts as the object score of a given mask
@@ -54,6 +54,11 @@ class Config:
     memory: Literal["bfloat16", "float32"] = "bfloat16"  # in which memories are kept
     plain_codes: bool = False  # count prompted frames like others; not how it was trained
     resample: Literal["bilinear", "bicubic"] = "bilinear"  # of frames
+
+    @property
+    def objects_share(self) -> bool:
+        """Objects of a bucket act on each other, rows of one call are rounded together."""
+        return self.bucket != 1 or self.rows > 1
 
 
 class Sam31Tracker:
