@@ -6,13 +6,17 @@ that lock and finds such a number knows that Snakemake's is a dead one's.
 """
 
 import atexit
+import hashlib
 import os
+import pwd
 import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from kit.core import locks
 from kit.core.errors import ConfigError
 from kit.runtime import devices
 
@@ -26,21 +30,31 @@ def recover(snakemake: Path, work: Path) -> None:
     Args:
         snakemake: The `.snakemake` of the working directory.
         work: Where results go.
+
+    Raises:
+        ConfigError: Snakemake's own files cannot be written, such as in another user's folder.
     """
-    page = snakemake / PAGE
-    lock = devices.locked(page) if page.is_file() else None
-    if page.is_file() and lock is None:  # Snakemake refuses to run, if that is what is wanted
-        print(f"process {page.read_text()} is at work in {snakemake.parent}", file=sys.stderr)
+    for folder in (snakemake, *snakemake.glob("*")) if snakemake.exists() else [snakemake.parent]:
+        _check_access(folder)
+    if (snakemake / PAGE).is_file() and not _unlock(snakemake):
         return
-    if lock is not None:
-        if page.read_text():
-            shutil.rmtree(snakemake / "locks", ignore_errors=True)
-            print("the last run was killed: its lock is removed", file=sys.stderr)
-        _tell(lock, "")
-        os.close(lock)
     count = redate(work, time.time()) if os.access(work, os.W_OK) else 0
     if count:
         print(f"{count} files are dated ahead of the clock: dated anew, in order", file=sys.stderr)
+
+
+def _unlock(snakemake: Path) -> bool:
+    """Remove the lock of a run that was killed; False if there is one at work."""
+    page, lock = _locked(snakemake)
+    if lock is None:  # Snakemake refuses to run, if that is what is wanted
+        print(f"process {page.read_text()} is at work in {snakemake.parent}", file=sys.stderr)
+        return False
+    if page.read_text():
+        shutil.rmtree(snakemake / "locks", ignore_errors=True)
+        print("the last run was killed: its lock is removed", file=sys.stderr)
+    _tell(lock, "")
+    os.close(lock)
+    return True
 
 
 def claim(snakemake: Path, work: Path) -> None:
@@ -50,10 +64,29 @@ def claim(snakemake: Path, work: Path) -> None:
         ConfigError: Nothing can be written where results go.
     """
     _check_writable(work)
-    lock = devices.locked(snakemake / PAGE)
+    page, lock = _locked(snakemake)
     if lock is not None:
         _tell(lock, str(os.getpid()))
         atexit.register(_tell, lock, "")
+        if page.parent != snakemake:
+            print(
+                f"{snakemake}: its file system has no locks; the run's lies in {page.parent}: "
+                "start no second one from another host",
+                file=sys.stderr,
+            )
+
+
+def _locked(snakemake: Path) -> tuple[Path, int | None]:
+    """The page of a folder and its lock; on local disk where the file system has no locks."""
+    page = snakemake / PAGE
+    try:
+        return page, locks.locked(page, 0o666)  # in a project of a group, others go on
+    except locks.Unsupported:
+        name = hashlib.sha256(str(snakemake.absolute()).encode()).hexdigest()[:16]
+        page = devices.folder() / f"{name}.claim"
+        return page, devices.locked(page)
+    except PermissionError:
+        raise _not_yours(page) from None
 
 
 def redate(folder: Path, now: float) -> int:
@@ -70,7 +103,8 @@ def redate(folder: Path, now: float) -> int:
     newest = max((date for date in dates.values() if date <= limit), default=0)
     for number, (_, file) in enumerate(ahead, 1):
         date = min(newest, int(now * 1e9)) + 1000 * number
-        os.utime(file, ns=(date, date))
+        with suppress(PermissionError):  # the owner's alone
+            os.utime(file, ns=(date, date))
     return len(ahead)
 
 
@@ -93,6 +127,38 @@ def _check_writable(folder: Path) -> None:
             f"{folder}: cannot be written ({error.strerror}). Check its permissions and its disk, "
             "or point `work` in the config to where you may write."
         ) from None
+    for pattern in ("*", "*/*"):  # layers, and the recipes in them
+        for inside in folder.glob(pattern):
+            _check_access(inside)
+
+
+def _check_access(path: Path) -> None:
+    if path.is_dir() and not os.access(path, os.W_OK | os.X_OK):
+        raise _not_yours(path)
+
+
+def _not_yours(path: Path) -> ConfigError:
+    try:
+        owner = path.owner()
+    except KeyError:
+        owner = f"user {path.stat().st_uid}"
+    if owner == _me():
+        return ConfigError(
+            f"{path}: cannot be written. Check its permissions, and whether its disk is mounted "
+            "for reading only; or run in another folder (snakemake --directory DIR)."
+        )
+    return ConfigError(
+        f"{path}: cannot be written; it belongs to {owner}, you are {_me()}. Run in a folder of "
+        "your own (snakemake --directory DIR), or have it shared by a group: chmod -R g+w, and "
+        "umask 002 for all who run in it."
+    )
+
+
+def _me() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"
 
 
 def _tell(lock: int, process: str) -> None:

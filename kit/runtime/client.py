@@ -57,7 +57,14 @@ def announce(slots: int = 1, resident: bool = True) -> Run | None:
 
     Returns:
         None where there are no workers; they need Linux 5.3.
+
+    Raises:
+        DeviceError: Leases of devices cannot be had: better said now than by every job.
     """
+    probe = devices.locked(devices.folder() / f"probe-{os.getpid()}.lock")
+    if probe is not None:
+        os.close(probe)
+        (devices.folder() / f"probe-{os.getpid()}.lock").unlink(missing_ok=True)
     os.environ.pop(VARIABLE, None)  # a job of another workflow may have started this one
     if not resident or not _can_follow():
         return None

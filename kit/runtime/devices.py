@@ -4,7 +4,6 @@ A lease is a `flock` on a file of the slot: the kernel releases it when the last
 it ends, however it ends. Files lie on local disk, apart for each user and host.
 """
 
-import fcntl
 import itertools
 import os
 import stat
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from kit.core import locks
 from kit.core.errors import DeviceError
 
 POLL_SECONDS = 0.5
@@ -66,24 +66,34 @@ def acquire(choice: Sequence[Slot]) -> tuple[Slot, int]:
 
 
 def locked(path: Path) -> int | None:
-    """A file locked for this process, made if need be; None where another one holds it."""
-    lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    """A file of a slot, locked for this process; None where another one holds it.
+
+    Raises:
+        DeviceError: There are no locks where it lies.
+    """
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
+        return locks.locked(path)
+    except locks.Unsupported as error:
+        raise DeviceError(
+            f"{path.parent}: files cannot be locked there ({error.strerror}), by which jobs take "
+            "turns on a device. Point TMPDIR to a folder on a local disk."
+        ) from None
 
 
 def folder() -> Path:
     """Where leases and workers of this user on this host have their files.
 
     Raises:
-        DeviceError: Somebody else owns the place, or could write to it.
+        DeviceError: There is no place, or somebody else owns it or could write to it.
     """
     name = f"mose-kit-{os.getuid()}-{os.uname().nodename}"
-    path = Path(tempfile.gettempdir()) / name
+    try:
+        path = Path(tempfile.gettempdir()) / name
+    except FileNotFoundError as error:
+        raise DeviceError(
+            f"no folder for temporary files can be written: {error.strerror}. Leases of devices "
+            "lie there: point TMPDIR to a folder of your own on a local disk."
+        ) from None
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
     found = path.lstat()

@@ -5,18 +5,19 @@ scores come about.
 """
 
 import argparse
-import fcntl
 import json
 import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import IO, Any
 
+from kit.core import locks
 from kit.core.errors import ArtifactError, DataError
 from kit.core.files import canonical_json, sha256
 
@@ -108,7 +109,8 @@ def add(ledger: Path, entry: Entry) -> bool:
     """
     ledger.parent.mkdir(parents=True, exist_ok=True)
     with ledger.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # two uploads may end at once
+        with suppress(locks.Unsupported):  # without them, a line is still written in one piece
+            locks.wait_for(file)  # two uploads may end at once
         file.seek(0)
         if any(entry.same_run(other) for other in _entries(ledger, file)):
             return False
