@@ -10,7 +10,7 @@ from kit.core.errors import KitError
 from kit.runtime import client
 
 if TYPE_CHECKING:  # a job that is handed on does not parse
-    import argparse
+    from kit.arguments import Parser
 
 STAGES = (
     "draw",
@@ -115,10 +115,10 @@ def _named(arguments: Sequence[str] | None) -> str | None:
     return given[0] if given and given[0] in (*STAGES, *TOOLS) else None
 
 
-def _parser(wanted: str | None) -> "argparse.ArgumentParser":
-    import argparse
+def _parser(wanted: str | None) -> "Parser":
+    from kit.arguments import Parser
 
-    parser = argparse.ArgumentParser(prog="kit", description=__doc__)
+    parser = Parser(prog="kit", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in (*STAGES, *TOOLS):
         if wanted is not None and name != wanted:

@@ -38,7 +38,8 @@ LAYERS = {
         "core", "data", "metrics", "submission", "report", "runtime", "plugins", "labelling",
         "methods", "detectors", "embedders", "trackers", "propagators", "training",
     },
-    "cli": {"core", "stages", "submission", "metrics", "data", "runtime"},
+    "arguments": set(),
+    "cli": {"arguments", "core", "stages", "submission", "metrics", "data", "runtime"},
     "__main__": {"cli"},
 }  # fmt: skip
 FILES = sorted(KIT.rglob("*.py"))

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidates", type=Path, required=True, help="folder of candidates")
     parser.add_argument("--anchors", type=Path, help="folder of decisions made of them")
     parser.add_argument("--masks", type=Path, help="folder of masks of a first pass")
-    parser.add_argument("--videos", nargs="+", help="names of the videos (all)")
+    parser.add_argument("--videos", nargs="+", action="extend", help="names of the videos (all)")
     parser.add_argument("--output", type=Path, required=True, help="numbers to write (.json)")
 
 

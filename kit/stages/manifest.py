@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for key in grounds.EVIDENCE:
         what = f"folder of {key.replace('_', ' ')}, if there are any"
         parser.add_argument(f"--{key.replace('_', '-')}", type=Path, help=what)
-    parser.add_argument("--videos", nargs="+", required=True, help="names of the videos")
+    parser.add_argument(
+        "--videos", nargs="+", action="extend", required=True, help="names of the videos"
+    )
     parser.add_argument("--output", type=Path, required=True, help="manifest to write (.json)")
 
 

@@ -14,7 +14,9 @@ VERSION = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--frames", type=Path, required=True, help="folder of indices")
-    parser.add_argument("--videos", nargs="+", required=True, help="names of the videos")
+    parser.add_argument(
+        "--videos", nargs="+", action="extend", required=True, help="names of the videos"
+    )
     parser.add_argument("--output", type=Path, required=True, help="meta file to write (.json)")
 
 

@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipes", type=json.loads, required=True, help='JSON, {"name": ["path", "mining"], ...}'
     )
-    parser.add_argument("--videos", nargs="+", required=True, help="names of the videos")
+    parser.add_argument(
+        "--videos", nargs="+", action="extend", required=True, help="names of the videos"
+    )
     parser.add_argument(
         "--strips", type=int, default=40, help="objects shown in pictures (%(default)s)"
     )

@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--scores", type=Path, required=True, help="folder of scores")
     parser.add_argument("--masks", type=Path, required=True, help="folder of masks")
-    parser.add_argument("--videos", nargs="+", required=True, help="names of the videos")
+    parser.add_argument(
+        "--videos", nargs="+", action="extend", required=True, help="names of the videos"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder of results to write")
 
 

@@ -18,7 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--frames", type=Path, required=True, help="index of the video (.json)")
     parser.add_argument(
-        "--candidates", type=Path, nargs="+", required=True, help="of each source, the best first"
+        "--candidates",
+        type=Path,
+        nargs="+",
+        action="extend",
+        required=True,
+        help="of each source, the best first",
     )
     parser.add_argument(
         "--settings", type=_settings.parsed, required=True, help="detector preset, JSON"
