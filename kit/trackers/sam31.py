@@ -16,7 +16,7 @@ attended to, and they say so in the memory.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -267,6 +267,6 @@ def _pointers(bucket: Bucket, slots: int, like: Tensor) -> Tensor:
     return pointers
 
 
-def build(model: Network, config: Config) -> Sam31Tracker:
+def build(model: Any, config: Config) -> Sam31Tracker:
     """Wrap a loaded `Network`; it is put into evaluation mode."""
     return Sam31Tracker(model.eval(), config)
