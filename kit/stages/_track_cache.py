@@ -9,22 +9,31 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from kit.core import tracks
 from kit.core.files import canonical_json, sha256
 from kit.core.tracks import Step
-from kit.core.types import FloatArray
+from kit.core.types import FloatArray, FrameResult, Prompt
 
 Enlarge = Callable[[FloatArray], FloatArray]  # mask logits [N, h, w] to [N, H, W]
-_frame = itemgetter(0)
 
 
-def keys_of(prompts: Sequence[Any], *shared: object) -> dict[int, str]:
+class _Row(NamedTuple):
+    """A kept step and the object that it is of."""
+
+    object_id: int
+    step: Step
+
+    @property
+    def frame(self) -> int:
+        return self.step.frame
+
+
+def keys_of(prompts: Sequence[Prompt], *shared: object) -> dict[int, str]:
     """By object id, all that its track depends on.
 
     Args:
@@ -48,7 +57,9 @@ class Kept:
         """Objects whose track is there, whole, and made from what is at hand now."""
         return [i for i in self._keys if self._steps(i) is not None]
 
-    def recorded(self, results: Iterable[Any], object_ids: Sequence[int]) -> Iterator[Any]:
+    def recorded(
+        self, results: Iterable[FrameResult], object_ids: Sequence[int]
+    ) -> Iterator[FrameResult]:
         """The same results; the tracks of these objects are written as they pass."""
         with ExitStack() as stack:
             takers = {
@@ -62,8 +73,8 @@ class Kept:
                 yield result
 
     def joined(
-        self, results: Iterable[Any], object_ids: Sequence[int], enlarge: Enlarge
-    ) -> Iterator[Any]:
+        self, results: Iterable[FrameResult], object_ids: Sequence[int], enlarge: Enlarge
+    ) -> Iterator[FrameResult]:
         """Results of all objects, frame by frame: of these as kept, of the others as given.
 
         Args:
@@ -71,10 +82,11 @@ class Kept:
             object_ids: Whose tracks hold.
             enlarge: To the video's size, as propagation does it.
         """
-        streams = [_keyed(object_id, self._steps(object_id) or ()) for object_id in object_ids]
-        merged = heapq.merge(_keyed(None, results), *streams, key=_frame)
+        streams: list[Iterable[FrameResult | _Row]] = [results]
+        streams += [self._rows(object_id) for object_id in object_ids]
+        merged = heapq.merge(*streams, key=_frame)
         for frame, items in groupby(merged, key=_frame):
-            yield _together(frame, [item for _, *item in items], enlarge)
+            yield _together(frame, list(items), enlarge)
 
     def tidy(self) -> None:
         """Forget objects that the video has no more."""
@@ -85,31 +97,32 @@ class Kept:
     def _steps(self, object_id: int) -> Iterator[Step] | None:
         return tracks.reading(self._file(object_id), self._keys[object_id])
 
+    def _rows(self, object_id: int) -> Iterator[_Row]:
+        return (_Row(object_id, step) for step in self._steps(object_id) or ())
+
     def _file(self, object_id: int) -> Path:
         return self._folder / f"{object_id}.track"
 
 
-def _keyed(object_id: int | None, items: Iterable[Any]) -> Iterator[tuple[int, int | None, Any]]:
-    return ((item.frame, object_id, item) for item in items)
+def _frame(item: FrameResult | _Row) -> int:
+    return item.frame
 
 
-def _together(frame: int, items: Sequence[Any], enlarge: Enlarge) -> Any:
+def _together(frame: int, items: Sequence[FrameResult | _Row], enlarge: Enlarge) -> FrameResult:
     """One result of what stands for a frame: results (of no one object) and kept steps."""
-    from kit.core.types import FrameResult
-
     rows: dict[int, tuple[FloatArray, float, float]] = {}
-    for object_id, found in items:
-        if object_id is None:
+    for found in items:
+        if isinstance(found, FrameResult):
             rows |= {
                 i: (found.logits[row], found.presence[row], found.iou[row])
                 for row, i in enumerate(found.object_ids)
             }
-    steps = {object_id: step for object_id, step in items if object_id is not None}
-    if steps:
-        planes = enlarge(np.stack([step.low for step in steps.values()]))
+    kept = [item for item in items if isinstance(item, _Row)]
+    if kept:
+        planes = enlarge(np.stack([row.step.low for row in kept]))
         rows |= {
             i: (plane, step.presence, step.iou)
-            for (i, step), plane in zip(steps.items(), planes, strict=True)
+            for (i, step), plane in zip(kept, planes, strict=True)
         }
     logits, presence, iou = zip(*(rows[i] for i in sorted(rows)), strict=True)
     values = (np.stack(logits), np.array(presence, np.float32), np.array(iou, np.float32))
