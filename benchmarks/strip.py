@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from kit.core import artifacts, images
+from kit.core.mask_archive import read_pngs
 from kit.core.types import Video
 from kit.report.pictures import colour
 
@@ -58,7 +59,7 @@ def _anchors(work: Path, path: str, video: str) -> Path:
 
 def _row(work: Path, video: Video, title: str, path: str, chosen: list[str], ident: int) -> Pixels:
     """One recipe: a title and its pictures, those of anchors with a bold frame."""
-    masks = dict(artifacts.read_pngs(work / f"masks/{path}/{video.name}.zip"))
+    masks = dict(read_pngs(work / f"masks/{path}/{video.name}.zip"))
     found = _anchors(work, path, video.name)
     anchors = artifacts.read_anchors(found, video, artifacts.anchors_inputs(found))
     shown = {a.frame for a in anchors.anchors if a.object_id == ident}

@@ -14,8 +14,9 @@ from PIL import Image
 from kit.cli import main
 from kit.core import artifacts
 from kit.core.files import sha256
+from kit.core.mask_archive import write_masks
 from kit.core.masks import encode_png, encode_rle
-from kit.core.types import Candidate, Features, Video
+from kit.core.types import Candidate, Features, MaskNotes, State, Video
 
 NAMES = [f"{number:05d}" for number in range(5)]
 HEIGHT, WIDTH = 24, 32
@@ -126,18 +127,11 @@ class Work:
         artifacts.write_features(self.features, features, inputs)
 
     def _track(self) -> None:
-        def describe() -> dict[str, object]:
-            sure = {name: {"presence": 1.0, "iou": 0.9} for name in NAMES}
-            return {
-                "video": "clip",
-                "shape": [HEIGHT, WIDTH],
-                "objects": {"1": sure, "2": sure},
-                "contested": {},
-            }
-
+        sure = dict.fromkeys(NAMES, State(1.0, 0.9))
+        notes = MaskNotes({1: sure, 2: sure}, {1: NAMES[:1], 2: NAMES[:1]})
         pngs = [(name, encode_png(labels(number))) for number, name in enumerate(NAMES)]
         inputs = {"video": self.video.digest, "anchors": sha256(self.anchors)}
-        artifacts.write_masks(self.masks, pngs, describe, inputs)
+        write_masks(self.masks, self.video, pngs, lambda: notes, inputs)
 
 
 def run(*arguments: str) -> None:

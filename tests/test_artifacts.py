@@ -21,10 +21,11 @@ import zstandard
 from clips import HEIGHT, NAMES, WIDTH, Work, contents, cut, holds, labels, mask, refused, relabel
 from safetensors.numpy import save
 
-from kit.core import artifacts, files, grounds
+from kit.core import artifacts, files, grounds, mask_archive
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
 from kit.core.masks import encode_png, encode_rle
+from kit.core.scored import read_scores
 from kit.core.types import Features
 
 ROOT = Path(__file__).parents[1]
@@ -55,10 +56,10 @@ def read(work: Work, kind: str) -> Any:
         "manifest": lambda: grounds.read_manifest(work.manifest),
         "anchors": lambda: artifacts.read_anchors(work.anchors, work.video, {}),
         "masks": lambda: (
-            artifacts.read_masks(work.masks, {}),
-            list(artifacts.read_pngs(work.masks)),
+            mask_archive.read_masks(work.masks, work.video, {}),
+            list(mask_archive.read_pngs(work.masks)),
         ),
-        "scores": lambda: artifacts.read_scores(work.scores, {}),
+        "scores": lambda: read_scores(work.scores, "clip", (1, 2), {}),
     }[kind]()
 
 
@@ -89,9 +90,9 @@ def test_what_is_written_is_read(shared: Work) -> None:
     assert all(a.rle == encode_rle(labels(int(a.frame)) == a.object_id) for a in chosen.anchors)
     described, pngs = read(shared, "masks")
     assert pngs == [(name, encode_png(labels(n))) for n, name in enumerate(NAMES)]
-    assert sorted(described["objects"]) == ["1", "2"]
-    for result in read(shared, "scores")["objects"].values():
-        assert result["measures"]["J"] == 1.0  # the made-up masks are the truth
+    assert sorted(described.states) == [1, 2]
+    for result in read(shared, "scores").objects.values():
+        assert result.measures["J"] == 1.0  # the made-up masks are the truth
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -201,19 +202,21 @@ HOSTILE: list[tuple[str, str, Callable[[Work], bytes], str]] = [
      edited("index", lambda b: b.update(frames=["00000", "00000"])), "not all of them different"),
     ("index: 10 gigapixels", "index",
      edited("index", lambda b: b.update(height=100_000, width=100_000)), "100000x100000"),
-    ("index: no height", "index", edited("index", lambda b: b.update(height=0)), "32x0"),
+    ("index: no height", "index", edited("index", lambda b: b.update(height=0)),
+     "`height`: expected an integer from 1 on, found 0"),
     ("index: infinite width", "index",
-     edited("index", lambda b: b.update(width=float("inf"))), "OverflowError"),
+     edited("index", lambda b: b.update(width=float("inf"))), "found Infinity"),
     ("index: object 255", "index", edited("index", lambda b: b["objects"][0].update(id=255)),
-     "object id 255, not from 1 to 254"),
+     "`objects[0].id`: expected an integer from 1 to 254, found 255"),
     ("index: object on no frame", "index",
      edited("index", lambda b: b["objects"][0].update(first_frame="00009")), "00009"),
     ("index: nested deeply", "index", lambda w: DEEP, "not valid JSON"),
     ("index: a list", "index", lambda w: b"[]", "expected schema frames/1, found None"),
-    ("index: wrong types", "index", edited("index", lambda b: b.update(objects=5)), "TypeError"),
+    ("index: wrong types", "index", edited("index", lambda b: b.update(objects=5)),
+     "`objects`: expected a list, found 5"),
     ("index: not UTF-8", "index", lambda w: b'{"schema": "\xff"}', "not valid JSON"),
     ("candidates: nested deeply", "candidates",
-     lambda w: zstandard.compress(DEEP), "RecursionError"),
+     lambda w: zstandard.compress(DEEP), "nested more than 32 deep"),
     ("candidates: endless zeros", "candidates",
      lambda w: zstandard.compress(b"\0" * (1 << 22)), "more than"),
     ("candidates: lost rows", "candidates", lines(rows=3), "0 rows, the last line says"),
@@ -221,15 +224,18 @@ HOSTILE: list[tuple[str, str, Callable[[Work], bytes], str]] = [
      lines(f'[3, "00001", 0.5, "x", {RLE}]'), "object 3 on frame 00001"),
     ("candidates: unknown frame", "candidates",
      lines(f'[1, "00009", 0.5, "x", {RLE}]'), "object 1 on frame 00009"),
-    ("candidates: NaN", "candidates", lines(f'[1, "00001", NaN, "x", {RLE}]'), "found nan"),
+    ("candidates: NaN", "candidates", lines(f'[1, "00001", NaN, "x", {RLE}]'), "found NaN"),
     ("candidates: text for a score", "candidates",
-     lines('[1, "00001", "1", "x", ""]'), "found '1'"),
-    ("candidates: short row", "candidates", lines("[1]"), "not enough values"),
+     lines('[1, "00001", "1", "x", ""]'),
+     '`line 2[2]`: expected a number from 0 to 1, found "1"'),
+    ("candidates: short row", "candidates", lines("[1]"),
+     "`line 2[1]`: expected a text, found nothing"),
     ("features: NaN", "features",
      tensors(candidates=EIGHT * np.nan, pool_1=POOL, pool_2=POOL), "no finite numbers"),
-    ("features: a pool too few", "features", tensors(candidates=EIGHT, pool_1=POOL), "[1]"),
+    ("features: a pool too few", "features", tensors(candidates=EIGHT, pool_1=POOL),
+     "expected ['candidates', 'pool.1', 'pool.2']"),
     ("features: a pool of no object", "features",
-     tensors(candidates=EIGHT, pool_1=POOL, pool_x=POOL), "ValueError"),
+     tensors(candidates=EIGHT, pool_1=POOL, pool_x=POOL), "'pool.x'"),
     ("features: other widths", "features",
      tensors(candidates=EIGHT, pool_1=POOL[:, :5], pool_2=POOL), "(5,)"),
     ("features: no rows' axis", "features",
@@ -238,27 +244,31 @@ HOSTILE: list[tuple[str, str, Callable[[Work], bytes], str]] = [
      tensors(candidates=EIGHT[:7], pool_1=POOL, pool_2=POOL), "7 feature rows for 8"),
     ("features: a header of 8 EiB", "features",
      lambda w: b"\xff" * 7 + b"\x7f{}", "damaged features"),
-    ("manifest: no videos", "manifest", lambda w: b'{"schema": "manifest/1"}', "KeyError"),
+    ("manifest: no videos", "manifest", lambda w: b'{"schema": "manifest/1"}',
+     "`videos`: expected an object, found nothing"),
     ("manifest: an entry no object", "manifest",
-     edited("manifest", lambda b: b.update(videos={"clip": 5})), "TypeError"),
+     edited("manifest", lambda b: b.update(videos={"clip": 5})),
+     "`videos.clip.frames`: expected a text, found nothing"),
     ("anchors: unknown object", "anchors",
      edited("anchors", lambda b: b["anchors"][0].update(object=9)), "object 9"),
     ("anchors: infinite score", "anchors",
-     edited("anchors", lambda b: b["rejected"][0].update(score=-float("inf"))), "found -inf"),
+     edited("anchors", lambda b: b["rejected"][0].update(score=-float("inf"))), "found -Infinity"),
     ("anchors: a mask of another size", "anchors",
      edited("anchors", lambda b: b["anchors"][0].update(rle="1")), "does not fit 32x24"),
     ("anchors: no mask", "anchors",
      edited("anchors", lambda b: b["anchors"][0].update(rle=None)), "damaged anchors"),
     ("masks: no description", "masks",
      lambda w: b"PK\x05\x06" + b"\0" * 18, "no item named 'objects.json'"),
-    ("masks: nested deeply", "masks", zipped(DEEP), "RecursionError"),
+    ("masks: nested deeply", "masks", zipped(DEEP), "nested more than 32 deep"),
     ("masks: a bomb", "masks", zipped(b" " * (1 << 22)), "declares 4194304 bytes"),
     ("scores: NaN", "scores",
-     edited("scores", lambda b: b["objects"]["1"]["measures"].update(J=float("nan"))), "found nan"),
+     edited("scores", lambda b: b["objects"]["1"]["measures"].update(J=float("nan"))), "found NaN"),
     ("scores: text", "scores",
-     edited("scores", lambda b: b["objects"]["1"]["measures"].update(J="1.0")), "found '1.0'"),
+     edited("scores", lambda b: b["objects"]["1"]["measures"].update(J="1.0")),
+     "`objects.1.measures.J`: expected a number from 0 to 1, found \"1.0\""),
     ("scores: no measures", "scores",
-     edited("scores", lambda b: b["objects"].update({"1": 5})), "TypeError"),
+     edited("scores", lambda b: b["objects"].update({"1": 5})),
+     "`objects.1.measures.J`: expected a number from 0 to 1, found nothing"),
 ]  # fmt: skip
 
 
@@ -270,12 +280,57 @@ def test_hostile_content_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(artifacts, "_MAX_LINES", 1 << 20)  # bombs need not be large then
-    monkeypatch.setattr(artifacts, "_MAX_MEMBER", 1 << 20)
+    monkeypatch.setattr(mask_archive, "_MAX_MEMBER", 1 << 20)
     path: Path = getattr(work, kind)
     path.write_bytes(make(work))
     with pytest.raises(ArtifactError) as told:
         read(work, kind)
     holds(str(told.value), (str(path), words, f"rm -f '{path}'"))
+
+
+READ_BY = {  # what each reader builds in the end
+    "index": "kit.core.artifacts.Video", "candidates": "kit.core.artifacts.Candidate",
+    "features": "kit.core.artifacts.Features", "manifest": "kit.core.grounds.Entry",
+    "anchors": "kit.core.artifacts.Selection", "masks": "kit.core.mask_archive.MaskNotes",
+    "scores": "kit.core.scored.VideoScores",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [AttributeError, KeyError, TypeError, ValueError, IndexError])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_defect_of_the_kit_is_not_told_as_damage(
+    kind: str, error: type[Exception], shared: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is advised to remove a good file because a reader is wrong."""
+
+    def broken(*values: object, **named: object) -> None:
+        raise error("a bug of ours")
+
+    monkeypatch.setattr(READ_BY[kind], broken)
+    with pytest.raises(error, match="a bug of ours"):
+        read(shared, kind)
+
+
+def test_a_renamed_index_is_refused(work: Work, capsys: pytest.CaptureFixture[str]) -> None:
+    """And an index that would be written under another name."""
+    other = work.index.rename(work.index.with_name("other.json"))
+    with pytest.raises(ArtifactError, match="of video `clip`, but read as that of `other`"):
+        artifacts.read_video(other)
+    command = [str(other) if w == str(work.index) else w for w in work.command("frames")]
+    holds(refused(capsys, command), (str(other), str(work.index), "named like its video"))
+
+
+@pytest.mark.parametrize("kind", ["anchors", "masks", "scores"])
+def test_a_file_of_another_video_is_refused(kind: str, work: Work) -> None:
+    """Of one with the very same frames, whose digests do not tell them apart."""
+    path: Path = getattr(work, kind)
+    if kind == "masks":
+        body = json.loads(zipfile.ZipFile(path).read("objects.json"))
+        path.write_bytes(zipped(json.dumps({**body, "video": "twin"}).encode())(work))
+    else:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "video": "twin"}))
+    with pytest.raises(ArtifactError, match=f"{path}: of video `twin`, but read as that of `clip`"):
+        read(work, kind)
 
 
 def test_an_encrypted_or_unknown_member_is_refused(shared: Work) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kit.core import artifacts, grounds
+from kit.core import artifacts
+from kit.core.audits import Judged, Sighting, read_audit, write_audit
 from kit.core.errors import ArtifactError, DataError
 from kit.core.files import sha256
+from kit.core.mask_archive import write_masks
 from kit.core.masks import encode_png, encode_rle
-from kit.core.types import Anchor, Candidate, Selection, Video, VideoObject
+from kit.core.types import Anchor, Candidate, MaskNotes, Selection, Video, VideoObject
 from kit.metrics import audit, mining
-from kit.metrics.mining import Judged, Sighting
 from kit.stages import audits
 
 SHAPE = (1, 10)
@@ -140,10 +141,11 @@ def test_candidates_of_an_absent_object_are_not_compared() -> None:
     assert (seen.visible, seen.best) == (False, {})
 
 
-def test_written_and_read_back() -> None:
+def test_written_and_read_back(tmp_path: Path) -> None:
     """Through JSON, so that ids are text on the way; numbers in four digits."""
     found = both()
-    again = mining.read_back(json.loads(json.dumps(mining.written(found))))
+    write_audit(tmp_path / "v.json", video_of(), found, {})
+    again = read_audit(tmp_path / "v.json", video_of(), {})
     assert mining.summary(list(again.values())) == mining.summary(list(found.values()))
     assert {i: o.anchors for i, o in again.items()} == {i: o.anchors for i, o in found.items()}
 
@@ -221,16 +223,19 @@ def folders(tmp_path: Path) -> argparse.Namespace:
     (tmp_path / "gt").mkdir()
     for name, truth in zip(FRAMES, TRUTH, strict=True):
         Image.fromarray(truth).save(tmp_path / "gt" / f"{name}.png")
-    write_masks(tmp_path, FRAMES)
+    masked(tmp_path, FRAMES)
     parser = argparse.ArgumentParser()
     audit.add_arguments(parser)
     flags = [f"--{key}={tmp_path / key}" for key in ("frames", "candidates", "anchors")]
     return parser.parse_args([*flags, "--output", str(tmp_path / "audit.json")])
 
 
-def write_masks(root: Path, frames: tuple[str, ...]) -> None:
+NOTES = MaskNotes({1: {}, 2: {}}, {1: [], 2: []})
+
+
+def masked(root: Path, frames: tuple[str, ...]) -> None:
     pngs = [(name, encode_png(labels())) for name in frames]
-    artifacts.write_masks(root / "masks" / "v.zip", pngs, dict, {"video": "digest"})
+    write_masks(root / "masks" / "v.zip", video_of(), pngs, lambda: NOTES, {"video": "digest"})
 
 
 def test_command(folders: argparse.Namespace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -276,26 +281,25 @@ def test_as_a_stage(folders: argparse.Namespace, tmp_path: Path) -> None:
     flags += [f"--{key}={tmp_path / path}" for key, path in found.items()]
     audits.run(parser.parse_args(flags))
     inputs = {key: sha256(tmp_path / path) for key, path in found.items()}
-    read = mining.read_back(grounds.read_audit(tmp_path / "v.json", video, inputs))
+    read = read_audit(tmp_path / "v.json", video, inputs)
     assert mining.summary(list(read.values()))["recall"] == by_hand["recall"]
-    empty = {"1": {}, "2": {}}
     pngs = [(name, encode_png(labels())) for name in FRAMES]
     made_of = {"video": "digest", "anchors": sha256(tmp_path / "anchors" / "v.json")}
-    artifacts.write_masks(tmp_path / "m.zip", pngs, lambda: {"objects": empty}, made_of)
+    write_masks(tmp_path / "m.zip", video, pngs, lambda: NOTES, made_of)
     more = [f"--first-masks={tmp_path / 'm.zip'}", f"--first-anchors={tmp_path / found['anchors']}"]
     audits.run(parser.parse_args([*flags, *more]))
-    read = mining.read_back(grounds.read_audit(tmp_path / "v.json", video, inputs))
+    read = read_audit(tmp_path / "v.json", video, inputs)
     assert mining.summary(list(read.values()))["recall"]["all"]["no gap"]["frames"] == 0
 
 
 def test_an_audit_of_other_anchors_is_not_believed(tmp_path: Path) -> None:
     video = video_of(tmp_path)
-    grounds.write_audit(tmp_path / "v.json", video, mining.written(both()), {"anchors": "old"})
+    write_audit(tmp_path / "v.json", video, both(), {"anchors": "old"})
     with pytest.raises(ArtifactError, match="made from anchors"):
-        grounds.read_audit(tmp_path / "v.json", video, {"anchors": "new"})
-    grounds.write_audit(tmp_path / "v.json", video, {"1": {}}, {})
-    with pytest.raises(ArtifactError, match="not the video's"):
-        grounds.read_audit(tmp_path / "v.json", video, {})
+        read_audit(tmp_path / "v.json", video, {"anchors": "new"})
+    write_audit(tmp_path / "v.json", video, {1: both()[1]}, {})
+    with pytest.raises(ArtifactError, match=r"expected \[1, 2\], found \[1\]"):
+        read_audit(tmp_path / "v.json", video, {})
 
 
 def test_command_with_a_first_pass_and_without_anchors(
@@ -316,14 +320,14 @@ def broken_truth(folders: argparse.Namespace) -> None:
 
 def broken_masks(folders: argparse.Namespace) -> None:
     folders.masks = folders.frames.parent / "masks"
-    write_masks(folders.frames.parent, FRAMES[:-1])
+    masked(folders.frames.parent, FRAMES[:-1])
 
 
 def broken_size(folders: argparse.Namespace) -> None:
     folders.masks = folders.frames.parent / "masks"
     small = encode_png(np.zeros((1, 9), np.uint8))
     pngs = [(name, small) for name in FRAMES]
-    artifacts.write_masks(folders.masks / "v.zip", pngs, dict, {"video": "digest"})
+    write_masks(folders.masks / "v.zip", video_of(), pngs, lambda: NOTES, {"video": "digest"})
 
 
 def other_candidates(folders: argparse.Namespace) -> None:

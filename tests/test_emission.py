@@ -12,6 +12,7 @@ from PIL import Image
 from kit.cli import main
 from kit.core import artifacts, masks
 from kit.core.files import sha256
+from kit.core.mask_archive import read_masks, read_pngs, write_masks
 from kit.core.types import FrameResult, Prompt, Video, VideoObject
 from kit.labelling.emission import emits
 from kit.labelling.overlaps import settle
@@ -52,7 +53,7 @@ def video(tmp_path: Path) -> Video:
         result(2, (0, 2), (4, 6), (0.2, 9), (0.5, 0.9)),  # not contested
     ]
     inputs = {"video": video.digest, "anchors": "a" * 64}
-    artifacts.write_masks(tmp_path / "v.zip", painter.paint(results), painter.describe, inputs)
+    write_masks(tmp_path / "v.zip", video, painter.paint(results), painter.describe, inputs)
     return video
 
 
@@ -67,14 +68,13 @@ def emitted(folder: Path, **settings: str | float) -> dict[str, list[int]]:
     ])  # fmt: skip
     assert status == 0
     return {
-        name: np.asarray(Image.open(io.BytesIO(data)))[0].tolist()
-        for name, data in artifacts.read_pngs(out)
+        name: np.asarray(Image.open(io.BytesIO(data)))[0].tolist() for name, data in read_pngs(out)
     }
 
 
 def test_the_librarys_rule_changes_no_byte(video: Video, tmp_path: Path) -> None:
     emitted(tmp_path, presence="library", overlap="logits")
-    before, after = (dict(artifacts.read_pngs(tmp_path / n)) for n in ("v.zip", "out.zip"))
+    before, after = (dict(read_pngs(tmp_path / n)) for n in ("v.zip", "out.zip"))
     assert before == after
 
 
@@ -153,7 +153,7 @@ def test_given_frames_stay_the_users(video: Video, tmp_path: Path) -> None:
 def test_it_knows_what_it_was_made_from(video: Video, tmp_path: Path) -> None:
     emitted(tmp_path)
     inputs = {"anchors": "a" * 64, "masks": sha256(tmp_path / "v.zip")}
-    artifacts.read_masks(tmp_path / "out.zip", inputs)
+    read_masks(tmp_path / "out.zip", video, inputs)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +183,6 @@ def test_unknown_choice(video: Video, tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_masks_are_data(video: Video) -> None:
     """The claims round trip through run lengths."""
-    notes = artifacts.read_masks(video.images / "v.zip", {})
-    claim = masks.decode_rle(notes["claims"]["00001"]["1"], *SHAPE)
+    notes = read_masks(video.images / "v.zip", video, {})
+    claim = masks.decode_rle(notes.claims["00001"][1], *SHAPE)
     assert claim[0].tolist() == [True] * 5 + [False] * 3

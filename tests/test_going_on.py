@@ -13,8 +13,9 @@ from kit.cli import main
 from kit.core import artifacts, grounds
 from kit.core.files import sha256
 from kit.core.labels import Labels
+from kit.core.mask_archive import read_masks, write_masks
 from kit.core.masks import encode_png, encode_rle
-from kit.core.types import Anchor, Candidate, Selection
+from kit.core.types import Anchor, Candidate, MaskNotes, Selection, State
 from kit.detectors import prompting
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -30,14 +31,14 @@ def work(tmp_path: Path) -> Work:
     anchor = Anchor(NAMES[2], 1, encode_rle(labels(2) == 1), 0.9, None, "by hand")
     video = artifacts.read_video(made.index)
     artifacts.write_anchors(made.anchors, video, Selection([anchor], []), {"video": video.digest})
-    soft = {
-        str(i): {f: {"presence": 5.0, "iou": 0.2 if (i, n) in UNSURE else 0.9}
-                 for n, f in enumerate(NAMES)} for i in (1, 2)
-    }  # fmt: skip
-    notes = {"video": "clip", "shape": list(video.shape), "objects": soft, "contested": {}}
+    states = {
+        i: {f: State(5.0, 0.2 if (i, n) in UNSURE else 0.9) for n, f in enumerate(NAMES)}
+        for i in (1, 2)
+    }
+    notes = MaskNotes(states, {1: [NAMES[0], NAMES[2]], 2: [NAMES[0]]})
     pngs = [(f, encode_png(labels(n))) for n, f in enumerate(NAMES)]
     inputs = {"video": video.digest, "anchors": sha256(made.anchors)}
-    artifacts.write_masks(made.masks, pngs, lambda: notes, inputs)
+    write_masks(made.masks, video, pngs, lambda: notes, inputs)
     return made
 
 
@@ -160,8 +161,8 @@ def test_anchors_are_tracked_back(work: Work) -> None:
 def test_masks_tell_on_which_frames_objects_were_prompted(work: Work) -> None:
     """An emission reads it, to know who was prompted nearest in time."""
     path = stage("masks", work, GREEDY, "--anchors", str(work.anchors), output="m.zip")
-    notes = artifacts.read_masks(path, {"anchors": sha256(work.anchors)})
-    assert notes["prompted"] == {"1": [NAMES[0], NAMES[2]], "2": [NAMES[0]]}
+    notes = read_masks(path, work.video, {"anchors": sha256(work.anchors)})
+    assert notes.prompted == {1: [NAMES[0], NAMES[2]], 2: [NAMES[0]]}
 
 
 def test_an_anchor_before_its_object_is_not_tracked(work: Work) -> None:
@@ -180,9 +181,10 @@ def test_two_results_are_compared_and_one_is_taken(work: Work) -> None:
     second = work.folder / "second.zip"
     moved = [np.where(labels(n) == 1, 0, labels(n)).astype(np.uint8) for n in range(len(NAMES))]
     moved[0] = labels(0)
-    notes = {"objects": {"1": {}, "2": {}}, "contested": {}, "claims": {}}
+    notes = MaskNotes({1: {}, 2: {}}, {1: [], 2: []})
     pngs = [(f, encode_png(m)) for f, m in zip(NAMES, moved, strict=True)]
-    artifacts.write_masks(second, pngs, lambda: notes, {"video": video.digest, "anchors": "x"})
+    inputs = {"video": video.digest, "anchors": "x"}
+    write_masks(second, video, pngs, lambda: notes, inputs)
     both = [str(work.masks), str(second)]
     path = stage("verify", work, GREEDY, "--rivals", *both, "--probes", "2", output="c.json")
     cycles = grounds.read_cycles(path, video, {"video": video.digest})
@@ -208,4 +210,4 @@ def test_a_propagator_that_runs_backward_cannot_track_back(
     settings = json.dumps({**GREEDY, "direction": "both"})
     command = ["verify", "--frames", str(work.index), "--anchors", str(work.anchors)]
     told = refused(capsys, [*command, "--settings", settings, "--output", str(work.folder / "x")])
-    assert "direction `both` cannot track back" in told
+    assert "`greedy`, set like this, cannot track back" in told

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from kit.core.errors import ArtifactError, DataError
+from kit.core.scored import OBJECT_KEYS
 from kit.metrics import analysis, report
-from kit.metrics.objects import OBJECT_KEYS, aggregate, missing, summarise
+from kit.metrics.objects import aggregate, missing, summarise
 
 
 def result(areas, inters):

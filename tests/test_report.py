@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from kit import cli
-from kit.core import artifacts, grounds, images, masks
+from kit.core import artifacts, images, masks
+from kit.core.audits import Audited, Judged, Sighting, write_audit
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
-from kit.core.types import Anchor, Rejected, Selection, Video
+from kit.core.mask_archive import write_masks
+from kit.core.types import Anchor, MaskNotes, Rejected, Selection, State, Video
 from kit.data import scenes, synthetic
 from kit.report import choice, markup, pictures
 from kit.stages import report as stage
@@ -87,14 +89,14 @@ def track(work: Path, recipe: str, video: Video, by: int) -> None:
             yield frame, masks.encode_png(np.where(index == 10, 0, labels).astype(np.uint8))
 
     states = {
-        frame: {"presence": -2.0 if index == 10 else 3.0, "iou": 0.75}
-        for index, frame in enumerate(video.frames)
+        frame: State(-2.0 if index == 10 else 3.0, 0.75) for index, frame in enumerate(video.frames)
     }
-    notes = {"objects": {str(i): states for i in ids}, "contested": {video.frames[3]: 17}}
+    prompted = {i: [video.frames[0]] for i in ids}
+    notes = MaskNotes(dict.fromkeys(ids, states), prompted, {video.frames[3]: 17})
     anchors = work / "anchors" / recipe.rpartition(".")[0] / f"{video.name}.json"
     inputs = {"video": video.digest, "anchors": sha256(anchors)}
     path = work / "masks" / recipe / f"{video.name}.zip"
-    artifacts.write_masks(path, pngs(), lambda: notes, inputs)
+    write_masks(path, video, pngs(), lambda: notes, inputs)
 
 
 def truth(video: Video, index: int) -> masks.LabelMap:
@@ -196,15 +198,16 @@ def test_what_was_mined_is_held_against_the_truth(own: Path, tmp_path: Path) -> 
     for name in names:
         video = artifacts.read_video(own / f"frames/{name}.json")
         anchors = own / "anchors" / "sam3.dinov3.top3" / f"{name}.json"
-        one = {
-            "sightings": [[1, False, {"canvas": 0.6}], [2, True, {"concept": 0.8, "canvas": 0.1}]],
-            "anchors": [[5, 0.9, 0.0, 2], [9, 0.0, 0.7, 4]],
-        }
-        grounds.write_audit(
-            own / "audits" / "sam3.dinov3.top3" / f"{name}.json", video,
-            {str(o.id): one for o in video.objects},
-            {"video": video.digest, "anchors": sha256(anchors)},
-        )  # fmt: skip
+        one = Audited(
+            [
+                Sighting(1, False, {"canvas": 0.6}),
+                Sighting(2, True, {"concept": 0.8, "canvas": 0.1}),
+            ],
+            [Judged(5, 0.9, 0.0, 2), Judged(9, 0.0, 0.7, 4)],
+        )
+        path = own / "audits" / "sam3.dinov3.top3" / f"{name}.json"
+        made_of = {"video": video.digest, "anchors": sha256(anchors)}
+        write_audit(path, video, {o.id: one for o in video.objects}, made_of)
     page = report(own, tmp_path / "page.html", names)
     assert 'href="#evidence"' in page
     text = re.sub(r"\s*\n\s*", " | ", Reader(page).text)

@@ -5,7 +5,6 @@ tracker follows a colour exactly, so that what is tracked back arrives at whom i
 """
 
 import argparse
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from kit.core import artifacts, grounds
 from kit.core.errors import ArtifactError, ConfigError
 from kit.core.files import sha256
 from kit.core.labels import Labels
+from kit.core.mask_archive import read_masks, read_pngs, write_masks
 from kit.core.masks import encode_png, encode_rle
 from kit.core.types import (
     Anchor,
@@ -28,6 +28,7 @@ from kit.core.types import (
     Features,
     FirstPass,
     FrameResult,
+    MaskNotes,
     Rejected,
     Selection,
     State,
@@ -356,19 +357,20 @@ LOST = [t if i < 6 else np.where(t == 1, 0, t).astype(np.uint8) for i, t in enum
 WRONG = [TRUTH[i] if i < 6 else SWAPPED[i] for i in range(COUNT)]
 
 
-def write_masks(path: Path, maps: Sequence[np.ndarray], ids: Sequence[int] = (1,)) -> Labels:
-    soft = {
-        str(i): {f: {"presence": 5.0, "iou": 0.9} for f in FRAMES} for i in ids
-    }  # fmt: skip
-    notes = {"objects": soft, "contested": {}, "claims": {}, "video": "v", "shape": list(SHAPE)}
+def masked(
+    path: Path, maps: Sequence[np.ndarray], ids: Sequence[int] = (1,), anchors: str = ""
+) -> Labels:
+    states = {i: dict.fromkeys(FRAMES, State(5.0, 0.9)) for i in ids}
+    notes = MaskNotes(states, dict.fromkeys(ids, FRAMES[:1]))
     only = [np.where(np.isin(m, ids), m, 0).astype(np.uint8) for m in maps]
     pngs = [(f, encode_png(m)) for f, m in zip(FRAMES, only, strict=True)]
-    artifacts.write_masks(path, pngs, lambda: notes, {"video": "digest", "anchors": path.name})
+    inputs = {"video": "digest", "anchors": anchors or path.name}
+    write_masks(path, video_of(*ids), pngs, lambda: notes, inputs)
     return Labels(path, VIDEO)
 
 
 def test_rivals_are_asked_where_they_disagree(tmp_path: Path) -> None:
-    first, second = write_masks(tmp_path / "a", LOST), write_masks(tmp_path / "b", TRUTH)
+    first, second = masked(tmp_path / "a", LOST), masked(tmp_path / "b", TRUTH)
     asked = list(of_rivals(first, second, VIDEO, 3))
     assert [(c.frame, c.who, bool(c.mask.any())) for c in asked] == [
         (FRAMES[f], who, who == "second") for f in (8, 12, 16) for who in ("first", "second")
@@ -397,7 +399,7 @@ def test_the_more_consistent_result_is_taken(
     worth: tuple[float, float],
 ) -> None:
     """From the masks to the verdict, on drawn scenes; and the masks that come out."""
-    rivals = [write_masks(tmp_path / n, m) for n, m in (("a", first), ("b", second))]
+    rivals = [masked(tmp_path / n, m) for n, m in (("a", first), ("b", second))]
     asked = list(of_rivals(*rivals, VIDEO, 3))
     drawn = [c for c in asked if c.mask.any()]
     arrived = iter(track_back(follow_colour, VIDEO, IMAGES, drawn, GIVEN))
@@ -412,7 +414,7 @@ def settled(tmp_path: Path, verdicts: dict[int, tuple[float, float]]) -> Path:
     video = video_of(*verdicts)
     artifacts.write_video(tmp_path / "v.json", video)
     for name, maps in (("first", LOST), ("second", TRUTH)):
-        write_masks(tmp_path / f"{name}.zip", maps, list(verdicts))
+        masked(tmp_path / f"{name}.zip", maps, list(verdicts))
     cycles = [
         Cycle(i, FRAMES[9], who, value)
         for i, values in verdicts.items()
@@ -443,11 +445,10 @@ def test_a_result_that_stands_is_the_same_bytes(
     tmp_path: Path, worth: tuple[float, float], kept: str
 ) -> None:
     out = settled(tmp_path, {1: worth})
-    assert dict(artifacts.read_pngs(out)) == dict(artifacts.read_pngs(tmp_path / f"{kept}.zip"))
-    notes = artifacts.read_masks(
-        out, {"anchors": "second.zip", "cycles": sha256(tmp_path / "cycles.json")}
-    )
-    assert notes["fallback"] == {"1": {"first": worth[0], "second": worth[1], "stands": kept}}
+    assert dict(read_pngs(out)) == dict(read_pngs(tmp_path / f"{kept}.zip"))
+    made_of = {"anchors": "second.zip", "cycles": sha256(tmp_path / "cycles.json")}
+    (verdict,) = read_masks(out, VIDEO, made_of).verdicts.values()
+    assert (verdict.first, verdict.second, verdict.stands) == (*worth, kept)
     again = out.read_bytes()
     fallback.run(arguments(tmp_path))
     assert out.read_bytes() == again
@@ -458,15 +459,15 @@ def test_objects_fall_back_one_by_one(tmp_path: Path) -> None:
     out = settled(tmp_path, {1: (0.2, 0.9), 2: (0.9, 0.2)})
     labels = Labels(out, video_of(1, 2))
     assert all((labels[f] == t).all() for f, t in zip(FRAMES, TRUTH, strict=True))
-    notes = artifacts.read_masks(out, {})
-    assert {i: v["stands"] for i, v in notes["fallback"].items()} == {"1": "second", "2": "first"}
+    notes = read_masks(out, video_of(1, 2), {})
+    assert {i: v.stands for i, v in notes.verdicts.items()} == {1: "second", 2: "first"}
 
 
 def test_what_stands_is_not_painted_over(tmp_path: Path) -> None:
     """The second result of object 1 covers what object 2 had; object 2 keeps it."""
     wide = np.ones(SHAPE, np.uint8)
-    first = write_masks(tmp_path / "a", [NOTHING, *TRUTH[1:]], (1, 2))
-    second = write_masks(tmp_path / "b", [wide] * COUNT, (1, 2))
+    first = masked(tmp_path / "a", [NOTHING, *TRUTH[1:]], (1, 2))
+    second = masked(tmp_path / "b", [wide] * COUNT, (1, 2))
     verdicts = {1: Verdict(0.1, 0.9), 2: Verdict(0.9, 0.1)}
     mixed = Settled(first, second, verdicts)
     painted = {f: mixed.png(f) for f in FRAMES[:2]}
@@ -487,7 +488,7 @@ def test_silence_is_worth_a_share(tmp_path: Path, value: str) -> None:
 
 def test_numbers_of_other_masks_are_not_believed(tmp_path: Path) -> None:
     settled(tmp_path, {1: (0.2, 0.9)})
-    write_masks(tmp_path / "first.zip", TRUTH)
+    masked(tmp_path / "first.zip", TRUTH)
     with pytest.raises(ArtifactError, match="made from first_masks"):
         fallback.run(arguments(tmp_path))
 
@@ -499,15 +500,10 @@ def test_a_first_pass_from_its_files(tmp_path: Path) -> None:
     artifacts.write_anchors(
         tmp_path / "anchors.json", VIDEO, Selection([anchor(4)], []), {"video": "digest"}
     )
-    write_masks(tmp_path / "masks.zip", LOST)
+    masked(tmp_path / "masks.zip", LOST)
     with pytest.raises(ArtifactError, match="made from anchors"):
         _first_pass.read(tmp_path / "masks.zip", tmp_path / "anchors.json", VIDEO)
-    with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
-        notes = artifacts.json.loads(archive.read("objects.json"))
-    notes["inputs"]["anchors"] = sha256(tmp_path / "anchors.json")
-    pngs = [(f, encode_png(m)) for f, m in zip(FRAMES, LOST, strict=True)]
-    body = {k: v for k, v in notes.items() if k not in ("schema", "inputs")}
-    artifacts.write_masks(tmp_path / "masks.zip", pngs, lambda: body, notes["inputs"])
+    masked(tmp_path / "masks.zip", LOST, anchors=sha256(tmp_path / "anchors.json"))
     first = _first_pass.read(tmp_path / "masks.zip", tmp_path / "anchors.json", VIDEO)
     assert [a.frame for a in first.anchors] == [FRAMES[4]]
     assert first.sure(1, FRAMES[3], 0.9)

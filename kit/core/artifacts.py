@@ -1,4 +1,4 @@
-"""The files that stages hand to each other: this module and `grounds` alone know their formats.
+"""What is known of a video before it is propagated: the files, written and read here alone.
 
 | file | schema | content |
 |---|---|---|
@@ -6,31 +6,38 @@
 | candidates/.../VIDEO.jsonl.zst | candidates/1 | a header line, then a line per (object, frame) |
 | features/.../VIDEO.safetensors | features/1 | float16: a row per candidate, a pool per object |
 | anchors/.../VIDEO.json | anchors/1 | what was chosen and what was not, with reasons |
-| masks/.../VIDEO.zip | masks/1 | stored palette PNGs and objects.json |
-| scores/.../VIDEO.json | scores/1 | official numbers of each object, with curves |
+
+The others have a module each: `mask_archive`, `scored`, `grounds`, `audits`.
 
 Each carries `inputs`, the digests of what it was made from, and readers compare them with the
 files they are handed: a result is never built from older inputs than those it lies beside.
 """
 
-import json
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zstandard
 
 from kit.core import files
-from kit.core.checks import Inputs, check_inputs, expecting, finite, tagged
-from kit.core.errors import ArtifactError
+from kit.core.checks import (
+    Inputs,
+    check_inputs,
+    check_name,
+    decoding,
+    document,
+    expecting,
+    inputs_of,
+    tagged,
+)
+from kit.core.fields import Damaged, Field
 from kit.core.images import MAX_PIXELS
-from kit.core.masks import MAX_ID, decode_rle
+from kit.core.masks import MAX_ID
 from kit.core.types import (
     Anchor,
     Candidate,
     Features,
+    FloatArray,
     Rejected,
     Selection,
     Video,
@@ -38,8 +45,7 @@ from kit.core.types import (
 )
 
 _MAX_LINES = 2**30  # bytes of candidates text per video, unpacked
-_MAX_MEMBER = 2**28  # bytes of one member of a masks archive, unpacked
-EPOCH = (1980, 1, 1, 0, 0, 0)
+COSINE = (-1.01, 1.01)  # rounding takes a cosine a little beyond 1
 
 
 # --- frames -------------------------------------------------------------------------------------
@@ -62,41 +68,45 @@ def write_video(path: Path, video: Video) -> None:
 
 
 def read_video(path: Path) -> Video:
-    """Read the index of a video."""
-    with expecting(path, "a video index"):
-        body = tagged(path, files.read_json(path), "frames/1")
+    """Read the index of a video, from the file that has the video's name.
+
+    Raises:
+        ArtifactError: The file is missing, damaged or another video's; so do all readers below.
+    """
+    with document(path, "video index", "frames/1") as body:
         video = Video(
-            name=str(body["name"]),
-            height=int(body["height"]),
-            width=int(body["width"]),
-            frames=tuple(map(str, body["frames"])),
-            images=Path(body["images"]),
-            suffix=str(body["suffix"]),
-            annotations=Path(body["annotations"]),
-            objects=tuple(
-                VideoObject(int(o["id"]), str(o["first_frame"])) for o in body["objects"]
-            ),
-            digest=str(body["digest"]),
+            name=body["name"].text(),
+            height=body["height"].integer(1),
+            width=body["width"].integer(1),
+            frames=tuple(body["frames"].texts()),
+            images=Path(body["images"].text()),
+            suffix=body["suffix"].text(),
+            annotations=Path(body["annotations"].text()),
+            objects=tuple(_object(found) for found in body["objects"].items()),
+            digest=body["digest"].text(),
         )
         if not video.frames or len(set(video.frames)) != len(video.frames):
-            raise ValueError(f"{len(video.frames)} frames, not all of them different")
-        if min(video.shape) < 1 or video.height * video.width > MAX_PIXELS:
-            raise ValueError(f"frames of {video.width}x{video.height} pixels")
+            raise Damaged(f"{len(video.frames)} frames, not all of them different")
+        if video.height * video.width > MAX_PIXELS:
+            raise Damaged(f"frames of {video.width}x{video.height} pixels")
         for target in video.objects:
             known(video, target.id, target.first_frame)
-            if not 1 <= target.id <= MAX_ID:
-                raise ValueError(f"object id {target.id}, not from 1 to {MAX_ID}")
-        return video
+    check_name(path, video.name, path.stem)
+    return video
 
 
-def known(video: Video, object_id: object, frame: object) -> None:
+def _object(found: Field) -> VideoObject:
+    return VideoObject(found["id"].integer(1, MAX_ID), found["first_frame"].text())
+
+
+def known(video: Video, object_id: int, frame: str) -> None:
     """Refuse what a video does not have.
 
     Raises:
-        ValueError: No such object or frame.
+        Damaged: No such object or frame.
     """
     if object_id not in {o.id for o in video.objects} or frame not in video.frames:
-        raise ValueError(f"object {object_id} on frame {frame} is not in the video")
+        raise Damaged(f"object {object_id} on frame {frame} is not in the video")
 
 
 # --- candidates ---------------------------------------------------------------------------------
@@ -112,12 +122,18 @@ def write_candidates(
         video: They are of.
         found: The candidates.
         inputs: Digests of what they were made from beside the video.
+
+    Raises:
+        ValueError: A score is not from 0 to 1: a defect of the detector.
     """
     header = {
         "schema": "candidates/1",
         "inputs": {"video": video.digest, **(inputs or {})},
         "shape": list(video.shape),
     }
+    found = list(found)
+    if not all(0 <= candidate.score <= 1 for candidate in found):
+        raise ValueError("candidates with scores that are not from 0 to 1")
     rows = [[c.object_id, c.frame, round(c.score, 6), c.source, c.rle] for c in found]
     lines = [files.canonical_json(line) for line in [header, *rows, {"rows": len(rows)}]]
     packer = zstandard.ZstdCompressor(level=10, write_checksum=True, write_content_size=True)
@@ -128,25 +144,41 @@ def write_candidates(
 def read_candidates(path: Path, video: Video) -> list[Candidate]:
     """Read the candidates of a video, in the order in which they were written."""
     with expecting(path, "candidates"):
-        lines = [json.loads(line) for line in _unpack(path).splitlines()]
+        lines = _lines(path)
+        if len(lines) < 2:
+            raise Damaged(f"{len(lines)} lines, not even the first and the last one")
         header, *rows, end = lines
-        tagged(path, header, "candidates/1")
-        check_inputs(path, header["inputs"], {"video": video.digest})
-        if end != {"rows": len(rows)}:
-            raise ValueError(f"{len(rows)} rows, the last line says {end}")
-        for object_id, frame, score, _, _ in rows:
-            known(video, object_id, frame)
-            finite(score)
-        shape = video.shape
-        return [Candidate(f, o, float(s), str(r), shape, str(m)) for o, f, s, m, r in rows]
+        check_inputs(path, inputs_of(tagged(path, header, "candidates/1")), {"video": video.digest})
+        if end.value != {"rows": len(rows)}:
+            raise Damaged(f"{len(rows)} rows, the last line says {end.value}")
+        return [_candidate(row, video) for row in rows]
 
 
-def _unpack(path: Path) -> str:
-    with path.open("rb") as stream, zstandard.ZstdDecompressor().stream_reader(stream) as reader:
-        text = reader.read(_MAX_LINES + 1)
-    if len(text) > _MAX_LINES:
-        raise ValueError(f"more than {_MAX_LINES} bytes unpacked")
-    return text.decode()
+def _candidate(row: Field, video: Video) -> Candidate:
+    object_id, frame, score, source, rle = (row[place] for place in range(5))
+    found = Candidate(
+        frame=frame.text(),
+        object_id=object_id.integer(1, MAX_ID),
+        score=score.share(),
+        rle=rle.text(),  # counted where it is used: thousands of rows are read by all stages
+        shape=video.shape,
+        source=source.text(),
+    )
+    known(video, found.object_id, found.frame)
+    return found
+
+
+def _lines(path: Path) -> list[Field]:
+    """The documents of a compressed file, one a line."""
+    unpacker = zstandard.ZstdDecompressor()
+    with decoding(), path.open("rb") as stream, unpacker.stream_reader(stream) as reader:
+        data = reader.read(_MAX_LINES + 1)
+    if len(data) > _MAX_LINES:
+        raise Damaged(f"more than {_MAX_LINES} bytes unpacked")
+    with decoding():
+        lines = [files.parse_json(line) for line in data.decode().splitlines()]
+    top = Field(None)
+    return [Field(line, top, f"line {number}") for number, line in enumerate(lines, 1)]
 
 
 # --- features -----------------------------------------------------------------------------------
@@ -168,28 +200,36 @@ def write_features(path: Path, features: Features, inputs: Inputs) -> None:
 
 def read_features(path: Path, inputs: Inputs, video: Video, rows: int) -> Features:
     """Read features as float32 and check that they line up with objects and `rows` candidates."""
+    with expecting(path, "features"):
+        header, tensors = _tensors(path)
+        check_inputs(path, inputs_of(tagged(path, header, "features/1")), inputs)
+        wanted = {"candidates", *(f"pool.{o.id}" for o in video.objects)}
+        if set(tensors) != wanted:
+            raise Damaged(f"arrays {sorted(tensors)}, expected {sorted(wanted)}")
+        candidates = tensors["candidates"]
+        pools = {o.id: tensors[f"pool.{o.id}"] for o in video.objects}
+        for array in (candidates, *pools.values()):
+            if array.ndim != 2 or candidates.ndim != 2 or array.shape[1] != candidates.shape[1]:
+                raise Damaged(f"rows of shape {array.shape[1:]} and {candidates.shape[1:]}")
+            if not np.isfinite(array).all():
+                raise Damaged("features that are no finite numbers")
+        if len(candidates) != rows:
+            raise Damaged(f"{len(candidates)} feature rows for {rows} candidates")
+        return Features(candidates, pools)
+
+
+def _tensors(path: Path) -> tuple[Field, dict[str, FloatArray]]:
+    """Header and arrays of a safetensors file."""
     from safetensors import SafetensorError, safe_open
 
-    with expecting(path, "features"):
+    with decoding():
         try:
             with safe_open(path, framework="np") as opened:
-                header = json.loads((opened.metadata() or {}).get("header", "{}"))
-                tensors = {k: opened.get_tensor(k).astype(np.float32) for k in opened.keys()}  # noqa: SIM118
+                header = files.parse_json((opened.metadata() or {}).get("header", "{}"))
+                names = list(opened.keys())
+                return Field(header), {k: opened.get_tensor(k).astype(np.float32) for k in names}
         except SafetensorError as error:
-            raise ValueError(str(error)) from None
-        check_inputs(path, tagged(path, header, "features/1")["inputs"], inputs)
-        candidates = tensors.pop("candidates")
-        pools = {int(k.removeprefix("pool.")): v for k, v in tensors.items()}
-        if len(candidates) != rows:
-            raise ValueError(f"{len(candidates)} feature rows for {rows} candidates")
-        if sorted(pools) != [o.id for o in video.objects]:
-            raise ValueError(f"pools of objects {sorted(pools)}, not of the video's")
-        for array in (candidates, *pools.values()):
-            if array.ndim != 2 or array.shape[1] != candidates.shape[1]:
-                raise ValueError(f"rows of shape {array.shape[1:]} and {candidates.shape[1:]}")
-            if not np.isfinite(array).all():
-                raise ValueError("features that are no finite numbers")
-        return Features(candidates, pools)
+            raise ValueError(error) from None
 
 
 # --- anchors ------------------------------------------------------------------------------------
@@ -199,7 +239,13 @@ def write_anchors(path: Path, video: Video, selection: Selection, inputs: Inputs
     """Write a decision: sorted, byte-deterministic, without a word of the settings behind it.
 
     If `top_k` stood in here, raising it would change every file and propagate every video again.
+
+    Raises:
+        ValueError: A score is no cosine: a defect of the selector.
     """
+    scores = [a.score for a in selection.anchors] + [r.score for r in selection.rejected]
+    if not all(COSINE[0] <= score <= COSINE[1] for score in scores):
+        raise ValueError("a selection with scores that are no cosines")
     body = {
         "schema": "anchors/1",
         "video": video.name,
@@ -226,32 +272,39 @@ def write_anchors(path: Path, video: Video, selection: Selection, inputs: Inputs
 
 def read_anchors(path: Path, video: Video, inputs: Inputs) -> Selection:
     """Read a decision, whether a selector wrote it or a hand edited it."""
-    with expecting(path, "anchors"):
-        body = tagged(path, files.read_json(path), "anchors/1")
-        check_inputs(path, body["inputs"], inputs)
-        for row in [*body["anchors"], *body["rejected"]]:
-            known(video, row["object"], row["frame"])
-            finite(row["score"])
-        for row in body["anchors"]:
-            _check_mask(row["rle"], video.shape)
+    with document(path, "anchors", "anchors/1") as body:
+        check_inputs(path, inputs_of(body), inputs)
+        check_name(path, body["video"].text(), video.name)
         return Selection(
-            [Anchor(r["frame"], r["object"], r["rle"], r["score"], r["margin"], r["reason"])
-             for r in body["anchors"]],
-            [Rejected(r["frame"], r["object"], r["score"], r["reason"]) for r in body["rejected"]],
+            [_anchor(row, video) for row in body["anchors"].items()],
+            [Rejected(*_place(row, video), row["score"].number(*COSINE), row["reason"].text())
+             for row in body["rejected"].items()],
         )  # fmt: skip
 
 
-def _check_mask(rle: str, shape: tuple[int, int]) -> None:
-    try:
-        decode_rle(rle, *shape)
-    except ArtifactError as error:
-        raise ValueError(str(error)) from None  # it names no file
+def _anchor(row: Field, video: Video) -> Anchor:
+    frame, object_id = _place(row, video)
+    return Anchor(
+        frame=frame,
+        object_id=object_id,
+        rle=row["rle"].rle(video.shape),
+        score=row["score"].number(*COSINE),
+        margin=row["margin"].or_null(Field.number),
+        reason=row["reason"].text(),
+    )
+
+
+def _place(row: Field, video: Video) -> tuple[str, int]:
+    """(frame, object id), both of the video."""
+    object_id, frame = row["object"].integer(1, MAX_ID), row["frame"].text()
+    known(video, object_id, frame)
+    return frame, object_id
 
 
 def anchors_inputs(path: Path) -> dict[str, str]:
     """The digests that an anchors file was made from."""
-    with expecting(path, "anchors"):
-        return dict(tagged(path, files.read_json(path), "anchors/1")["inputs"])
+    with document(path, "anchors", "anchors/1") as body:
+        return inputs_of(body)
 
 
 def _order(row: Anchor | Rejected) -> tuple[int, str]:
@@ -261,72 +314,3 @@ def _order(row: Anchor | Rejected) -> tuple[int, str]:
 def short(value: float) -> float:
     """A number as decisions tell it: four digits."""
     return round(float(value), 4)
-
-
-# --- masks --------------------------------------------------------------------------------------
-
-
-def write_masks(
-    path: Path, pngs: Iterable[tuple[str, bytes]], describe: Any, inputs: Inputs
-) -> None:
-    """Stream palette PNGs into a stored ZIP and close it with `objects.json`.
-
-    Args:
-        path: The archive to write.
-        pngs: (frame name, PNG bytes) in temporal order.
-        describe: Called once after the last PNG; returns what else `objects.json` says.
-        inputs: Digests of what the masks were made from.
-    """
-    with files.replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
-        for frame, data in pngs:
-            _store(archive, f"{frame}.png", data)
-        body = {"schema": "masks/1", "inputs": dict(inputs), **describe()}
-        _store(archive, "objects.json", files.canonical_json(body).encode())
-
-
-def read_masks(path: Path, inputs: Inputs) -> dict[str, Any]:
-    """`objects.json` of a masks archive, its inputs checked."""
-    with expecting(path, "masks"), zipfile.ZipFile(path) as archive:
-        body = tagged(path, json.loads(_member(archive, "objects.json")), "masks/1")
-        check_inputs(path, body["inputs"], inputs)
-        return dict(body)
-
-
-def read_pngs(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(frame name, PNG bytes) of a masks archive, in temporal order."""
-    with expecting(path, "masks"), zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".png"):
-                yield name.removesuffix(".png"), _member(archive, name)
-
-
-def _store(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    entry = zipfile.ZipInfo(name, EPOCH)
-    entry.external_attr = 0o644 << 16
-    archive.writestr(entry, data)
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > _MAX_MEMBER:
-        raise ValueError(f"{name} declares {archive.getinfo(name).file_size} bytes")
-    return archive.read(name)
-
-
-# --- scores -------------------------------------------------------------------------------------
-
-
-def write_scores(path: Path, body: Mapping[str, Any], inputs: Inputs) -> None:
-    """Write the official numbers of one video."""
-    files.write_json(path, {"schema": "scores/1", "inputs": dict(inputs), **body})
-
-
-def read_scores(path: Path, inputs: Inputs) -> dict[str, Any]:
-    """Read the official numbers of one video, its inputs checked."""
-    with expecting(path, "scores"):
-        body = tagged(path, files.read_json(path), "scores/1")
-        check_inputs(path, body["inputs"], inputs)
-        for result in body["objects"].values():
-            for value in result["measures"].values():
-                if value is not None:
-                    finite(value)
-        return dict(body)

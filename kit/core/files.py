@@ -14,6 +14,7 @@ from typing import IO, Any
 from kit.core.errors import ArtifactError
 
 MAX_JSON_BYTES = 256 * 2**20  # a hostile or mistaken file must not fill the memory
+MAX_JSON_DEPTH = 32  # ours nest five deep
 
 
 @contextmanager
@@ -56,20 +57,46 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, canonical_json(value, indent=1) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, cure: str = "") -> Any:
     """Read one of our JSON files.
+
+    Args:
+        path: The file.
+        cure: How to have it made again, if not by the workflow.
 
     Raises:
         ArtifactError: The file is missing, unreasonably large, or no JSON.
     """
+    cure = cure or rebuild_hint(path)
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ArtifactError(f"{path}: {path.stat().st_size} bytes, at most {MAX_JSON_BYTES}.")
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except FileNotFoundError:
-        raise ArtifactError(f"{path}: no such file. {rebuild_hint(path)}") from None
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not valid JSON ({error}). {rebuild_hint(path)}") from None
+        raise ArtifactError(f"{path}: no such file. {cure}") from None
+    except ValueError as error:
+        raise ArtifactError(f"{path}: not valid JSON ({error}). {cure}") from None
+
+
+def parse_json(data: bytes | str) -> Any:
+    """A JSON document that nests no deeper than any of ours.
+
+    Raises:
+        ValueError: It is no JSON, or nests more than `MAX_JSON_DEPTH` deep.
+    """
+    too_deep = f"nested more than {MAX_JSON_DEPTH} deep"
+    try:
+        value = json.loads(data)
+    except RecursionError:
+        raise ValueError(too_deep) from None
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        inner = (held.values() if isinstance(held, dict) else held for held in level
+                 if isinstance(held, (dict, list)))  # fmt: skip
+        level = [held for some in inner for held in some if isinstance(held, (dict, list))]
+        if not level:
+            return value
+    raise ValueError(too_deep)
 
 
 def sha256(data: bytes | Path) -> str:

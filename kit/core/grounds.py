@@ -1,21 +1,21 @@
-"""The files that decisions rest on beside candidates and features, and that judge them.
+"""The files that decisions rest on beside candidates and features.
 
 | file | schema | content |
 |---|---|---|
 | manifest/NAME.json | manifest/1 | the files of all videos' evidence and their digests |
 | cycles/.../VIDEO.json | cycles/2 | how masks fared that were tracked back to the first frame |
 | rivals/.../VIDEO.json | cycles/2 | the same of the masks of two passes |
-| audits/.../VIDEO.json | audits/1 | candidates and anchors against the ground truth |
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kit.core import files
 from kit.core.artifacts import known, short
-from kit.core.checks import Inputs, check_inputs, expecting, finite, tagged
+from kit.core.checks import Inputs, check_inputs, check_name, document, inputs_of
+from kit.core.fields import Field
+from kit.core.masks import MAX_ID
 from kit.core.types import Cycle, Video
 
 # what anchors are chosen on, beside the index, and how the files of a folder end
@@ -27,6 +27,13 @@ EVIDENCE = {
     "proposals": ".json",
     "cycles": ".json",
 }
+# none of a pair says anything without the other
+TOGETHER = (
+    ("candidates", "features"),
+    ("first_masks", "first_anchors"),
+    ("proposals", "cycles"),
+)
+CLAIMS = ("anchor", "first", "second")
 
 
 @dataclass(frozen=True)
@@ -57,15 +64,20 @@ def write_manifest(path: Path, entries: Mapping[str, Entry]) -> None:
 
 def read_manifest(path: Path) -> list[Entry]:
     """Read the manifest of all videos."""
-    with expecting(path, "manifest"):
-        body = tagged(path, files.read_json(path), "manifest/1")
-        return [_entry(listed) for listed in body["videos"].values()]
+    with document(path, "manifest", "manifest/1") as body:
+        return [_entry(name, listed) for name, listed in body["videos"].entries().items()]
 
 
-def _entry(listed: Mapping[str, str]) -> Entry:
+def _entry(name: str, listed: Field) -> Entry:
+    frames = Path(listed["frames"].text())
+    listed["frames"].only(frames.stem, name)
+    for one, other in TOGETHER:
+        if (one in listed) != (other in listed):
+            raise listed[one if other in listed else other].damaged("a path, beside the other one")
     found = [key for key in EVIDENCE if key in listed]
-    digests = {"video": listed["video"], **{key: listed[f"{key}_sha256"] for key in found}}
-    return Entry(Path(listed["frames"]), {key: Path(listed[key]) for key in found}, digests)
+    digests = {key: listed[f"{key}_sha256"].text() for key in found}
+    files = {key: Path(listed[key].text()) for key in found}
+    return Entry(frames, files, {"video": listed["video"].text(), **digests})
 
 
 def write_cycles(path: Path, video: Video, cycles: Iterable[Cycle], inputs: Inputs) -> None:
@@ -86,33 +98,21 @@ def write_cycles(path: Path, video: Video, cycles: Iterable[Cycle], inputs: Inpu
 
 def read_cycles(path: Path, video: Video, inputs: Inputs) -> list[Cycle]:
     """Read what came of masks that were tracked back."""
-    with expecting(path, "cycles"):
-        body = tagged(path, files.read_json(path), "cycles/2")
-        check_inputs(path, body["inputs"], inputs)
-        for row in body["cycles"]:
-            known(video, row["object"], row["frame"])
-            if row["iou"] is not None:
-                finite(row["iou"])
-        return [
-            Cycle(r["object"], r["frame"], r["claim"], r["iou"], int(r["gone"]))
-            for r in body["cycles"]
-        ]
+    with document(path, "cycles", "cycles/2") as body:
+        check_inputs(path, inputs_of(body), inputs)
+        check_name(path, body["video"].text(), video.name)
+        return [_cycle(row, video) for row in body["cycles"].items()]
 
 
-# --- audits -------------------------------------------------------------------------------------
-
-
-def write_audit(path: Path, video: Video, objects: Mapping[str, Any], inputs: Inputs) -> None:
-    """Write what the ground truth says of one video's candidates and anchors, by object."""
-    body = {"schema": "audits/1", "video": video.name, "inputs": dict(inputs)}
-    files.write_text(path, files.canonical_json({**body, "objects": objects}) + "\n")
-
-
-def read_audit(path: Path, video: Video, inputs: Inputs) -> dict[str, Any]:
-    """Read what the ground truth says, by object; see `kit.metrics.mining.read_back`."""
-    with expecting(path, "audit"):
-        body = tagged(path, files.read_json(path), "audits/1")
-        check_inputs(path, body["inputs"], inputs)
-        if sorted(map(int, body["objects"])) != [o.id for o in video.objects]:
-            raise ValueError(f"objects {sorted(body['objects'])}, not the video's")
-        return dict(body["objects"])
+def _cycle(row: Field, video: Video) -> Cycle:
+    found = Cycle(
+        object_id=row["object"].integer(1, MAX_ID),
+        frame=row["frame"].text(),
+        claim=row["claim"].text(),
+        iou=row["iou"].or_null(Field.share),
+        gone=row["gone"].integer(),
+    )
+    known(video, found.object_id, found.frame)
+    if found.claim not in CLAIMS:
+        raise row["claim"].damaged(f"one of {', '.join(CLAIMS)}")
+    return found

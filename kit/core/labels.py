@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from kit.core import artifacts
+from kit.core import mask_archive
 from kit.core.errors import ArtifactError
 from kit.core.files import rebuild_hint
 from kit.core.masks import LabelMap
@@ -20,7 +20,7 @@ class Labels(Mapping[str, LabelMap]):
             ArtifactError: It does not hold the frames of the video.
         """
         self._path, self._shape = path, video.shape
-        self._packed = dict(artifacts.read_pngs(path))
+        self._packed = dict(mask_archive.read_pngs(path))
         if list(self._packed) != list(video.frames):
             raise ArtifactError(
                 f"{path}: masks of {len(self._packed)} frames, not those of the video's "

@@ -209,6 +209,40 @@ class State:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What an object's two results earn on the frames on which they disagree, 0..1 on average."""
+
+    first: float
+    second: float
+
+    @property
+    def stands(self) -> str:
+        """Which result is taken: "second" if it earns no less."""
+        return "second" if self.second >= self.first else "first"
+
+
+@dataclass(frozen=True)
+class MaskNotes:
+    """What a masks archive says beside its label maps, in `objects.json`.
+
+    With these, presence and overlaps can be decided again without propagating.
+
+    Attributes:
+        states: By object id and frame, as far as the object was followed.
+        prompted: By object id, the frames on which it was prompted.
+        contested: By frame, how many pixels several objects claimed; frames without any left out.
+        claims: By contested frame and object id, all that the object covers, COCO run lengths.
+        verdicts: By object id, what a fallback decided; empty where none did.
+    """
+
+    states: Mapping[int, Mapping[str, State]]
+    prompted: Mapping[int, Sequence[str]]
+    contested: Mapping[str, int] = field(default_factory=dict)
+    claims: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class FirstPass:
     """What an earlier recipe left of a video, to go on from.
 

@@ -9,7 +9,7 @@ import numpy as np
 from kit.core import masks
 from kit.core.errors import ConfigError
 from kit.core.labels import Labels
-from kit.core.types import Video
+from kit.core.types import MaskNotes, Video
 from kit.labelling.overlaps import settle
 
 Rule = Callable[[float, float], bool]  # of object score logit and predicted IoU
@@ -48,7 +48,7 @@ class Emission:
         self,
         video: Video,
         labels: Labels,
-        notes: Mapping[str, Any],
+        notes: MaskNotes,
         presence: Rule,
         overlap: str,
     ) -> None:
@@ -57,7 +57,7 @@ class Emission:
         Args:
             video: The index.
             labels: Its label maps as propagated.
-            notes: What `objects.json` says beside them.
+            notes: What is noted beside them.
             presence: When an object counts as present.
             overlap: One of `OVERLAP`.
         """
@@ -79,19 +79,18 @@ class Emission:
         return self.labels.packed(frame) if same else masks.encode_png(labels)
 
     def _absent(self, frame: str) -> Iterator[int]:
-        for key, frames in self.notes["objects"].items():
-            soft = frames.get(frame)
-            given = (frame, int(key)) in self._given
-            if soft and not given and not self.presence(soft["presence"], soft["iou"]):
-                yield int(key)
+        for object_id, states in self.notes.states.items():
+            soft = states.get(frame)
+            given = (frame, object_id) in self._given
+            if soft and not given and not self.presence(soft.presence, soft.iou):
+                yield object_id
 
     def _claims(self, frame: str, dropped: set[int]) -> dict[int, masks.Mask]:
         """What each remaining object covers, on frames where two objects claim a pixel."""
-        claims = self.notes.get("claims", {}).get(frame, {})
         return {
-            int(key): masks.decode_rle(rle, *self.video.shape)
-            for key, rle in claims.items()
-            if int(key) not in dropped
+            object_id: masks.decode_rle(rle, *self.video.shape)
+            for object_id, rle in self.notes.claims.get(frame, {}).items()
+            if object_id not in dropped
         }
 
     def _settle(self, labels: masks.LabelMap, claims: dict[int, masks.Mask], frame: str) -> None:
@@ -112,8 +111,8 @@ class Emission:
         return 0.0
 
     def _surety(self, object_id: int, frame: str) -> float:
-        soft = self.notes["objects"][str(object_id)][frame]
-        return float(soft["presence"] + math.log(max(soft["iou"], 1e-6)))
+        soft = self.notes.states[object_id][frame]
+        return soft.presence + math.log(max(soft.iou, 1e-6))
 
     def _frames_away(self, object_id: int, frame: str) -> float:
         """How far the nearest frame is on which an object was prompted.
@@ -122,8 +121,8 @@ class Emission:
         one, which may have been shown it a moment ago: time tells them apart where logits do not.
         """
         here = self.video.index(frame)
-        prompted = self.notes.get("prompted", {}).get(str(object_id), [])
-        return min((float(abs(self.video.index(f) - here)) for f in prompted), default=math.inf)
+        prompted = [self.video.index(f) for f in self.notes.prompted[object_id]]
+        return min((float(abs(index - here)) for index in prompted), default=math.inf)
 
 
 def choice(values: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> str:

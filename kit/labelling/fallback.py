@@ -1,27 +1,13 @@
 """Which of two results an object has: the one that tracks back to its first mask more surely."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from kit.core.labels import Labels
 from kit.core.masks import encode_png
-from kit.core.types import Cycle
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What an object's two results earn on the frames on which they disagree, 0..1 on average."""
-
-    first: float
-    second: float
-
-    @property
-    def stands(self) -> str:
-        """Which result is taken: "second" if it earns no less."""
-        return "second" if self.second >= self.first else "first"
+from kit.core.types import Cycle, MaskNotes, Verdict
 
 
 def judge(cycles: Sequence[Cycle], silence: float) -> Verdict:
@@ -69,23 +55,11 @@ class Settled:
         return encode_png(labels)
 
 
-def notes_of(
-    settled: Settled, first: Mapping[str, Any], second: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What `objects.json` says, each object's part from the result it is from."""
+def notes_of(settled: Settled, first: MaskNotes, second: MaskNotes) -> MaskNotes:
+    """What is noted beside the masks, each object's states from the result it is from."""
     passes = {"first": first, "second": second}
-    notes = {k: v for k, v in passes[settled.whole or "second"].items() if k not in _OWN}
+    notes = passes[settled.whole or "second"]
     if settled.whole is None:
-        notes |= {"contested": settled.contested, "claims": {}}
-    verdicts = {str(i): verdict for i, verdict in settled.verdicts.items()}
-    return {
-        **notes,
-        "objects": {i: passes[v.stands]["objects"][i] for i, v in verdicts.items()},
-        "fallback": {
-            i: {"first": v.first, "second": v.second, "stands": v.stands}
-            for i, v in verdicts.items()
-        },
-    }
-
-
-_OWN = ("schema", "inputs", "fallback")  # written anew
+        notes = replace(notes, contested=settled.contested, claims={})
+    states = {i: passes[v.stands].states[i] for i, v in settled.verdicts.items()}
+    return replace(notes, states=states, verdicts=settled.verdicts)

@@ -1,13 +1,12 @@
 """Label maps of soft masks, as they are propagated."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from kit.core import masks
 from kit.core.ahead import ahead
-from kit.core.types import FrameResult, Prompt, Video
+from kit.core.types import FrameResult, MaskNotes, Prompt, State, Video
 from kit.labelling.overlaps import resolve_overlaps
 
 
@@ -18,9 +17,9 @@ class Painter:
         self, video: Video, given: Mapping[int, masks.Mask], prompts: Sequence[Prompt] = ()
     ) -> None:
         self.video, self.given, self.prompts = video, given, prompts
-        self.objects: dict[int, dict[str, dict[str, float]]] = {o.id: {} for o in video.objects}
+        self.states: dict[int, dict[str, State]] = {o.id: {} for o in video.objects}
         self.contested: dict[str, int] = {}
-        self.claims: dict[str, dict[str, str]] = {}
+        self.claims: dict[str, dict[int, str]] = {}
 
     def paint(self, results: Iterable[FrameResult]) -> Iterator[tuple[str, bytes]]:
         """(frame name, palette PNG) for every frame; those that no result covers are empty.
@@ -40,23 +39,13 @@ class Painter:
             else:
                 yield name, None
 
-    def describe(self) -> dict[str, Any]:
-        """What `objects.json` says: prompts, and presence and predicted IoU by object and frame.
-
-        Where two objects claim a pixel, also what each of them covers, as COCO run lengths: with
-        these, presence and overlaps can be decided anew without propagating again.
-        """
-        return {
-            "video": self.video.name,
-            "shape": list(self.video.shape),
-            "objects": {str(i): frames for i, frames in self.objects.items()},
-            "prompted": {
-                str(o.id): [self.video.frames[p.frame] for p in self.prompts if p.object_id == o.id]
-                for o in self.video.objects
-            },
-            "contested": self.contested,
-            "claims": self.claims,
+    def describe(self) -> MaskNotes:
+        """What the frames painted so far were made of."""
+        prompted = {
+            o.id: [self.video.frames[p.frame] for p in self.prompts if p.object_id == o.id]
+            for o in self.video.objects
         }
+        return MaskNotes(self.states, prompted, self.contested, self.claims)
 
     def _painted(self, found: tuple[str, FrameResult | None]) -> tuple[str, bytes]:
         name, result = found
@@ -71,12 +60,9 @@ class Painter:
         if contested:
             self.contested[name] = contested
             pairs = zip(result.object_ids, claimed, strict=True)
-            self.claims[name] = {str(i): masks.encode_rle(mask) for i, mask in pairs}
+            self.claims[name] = {i: masks.encode_rle(mask) for i, mask in pairs}
         for i, presence, iou in zip(result.object_ids, result.presence, result.iou, strict=True):
-            self.objects[i][name] = {
-                "presence": round(float(presence), 3),
-                "iou": round(float(iou), 4),
-            }
+            self.states[i][name] = State(round(float(presence), 3), round(float(iou), 4))
         return self._with_given(name, labels)
 
     def _with_given(self, name: str, labels: masks.LabelMap) -> masks.LabelMap:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from kit.core import artifacts, files, images
+from kit.core.audits import Audited
 from kit.core.errors import ArtifactError, DataError
 from kit.core.labels import Labels
+from kit.core.mask_archive import read_masks
 from kit.core.masks import LabelMap
 from kit.core.types import Selection, Video
 from kit.metrics import mining
@@ -76,7 +78,7 @@ def of_video(
     candidates: Path,
     anchors: Path | None,
     tracked: Iterable[LabelMap] | None = None,
-) -> dict[int, mining.Audited]:
+) -> dict[int, Audited]:
     """Compare the files of one video with its ground truth.
 
     Args:
@@ -94,12 +96,12 @@ def of_video(
     return mining.audit(video, truth, found, selection, tracked)
 
 
-def _audit_video(args: argparse.Namespace, name: str) -> dict[int, mining.Audited]:
+def _audit_video(args: argparse.Namespace, name: str) -> dict[int, Audited]:
     video = artifacts.read_video(args.frames / f"{name}.json")
     tracked = None
     if args.masks is not None:
         masks = args.masks / f"{name}.zip"
-        artifacts.read_masks(masks, {"video": video.digest})
+        read_masks(masks, video, {"video": video.digest})
         tracked = Labels(masks, video).values()
     anchors = args.anchors and args.anchors / f"{name}.json"
     return of_video(video, args.candidates / f"{name}.jsonl.zst", anchors, tracked)

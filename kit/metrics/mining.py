@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.core.audits import Audited, Judged, Sighting
 from kit.core.masks import LabelMap, Mask, decode_rle, encode_rle, ious
 from kit.core.types import Candidate, Selection, Video
 
@@ -36,46 +37,6 @@ class Seen:
     lost: bool | None
     best: Mapping[str, float]
     anchors: Sequence[NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """One object on one frame on which the ground truth shows it, after its given frame.
-
-    Attributes:
-        frame: Index, in time.
-        gap: Whether a first pass has lost it there, or is expected to.
-        best: By source, the greatest IoU of a candidate that was sought for it.
-    """
-
-    frame: int
-    gap: bool
-    best: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """An anchor against the ground truth of its frame.
-
-    Attributes:
-        frame: Index, in time.
-        target: IoU with its object, 0 where that is absent.
-        distractor: Greatest IoU with another labelled object.
-        distance: Frames to the nearest gap; None where the object has none.
-    """
-
-    frame: int
-    target: float
-    distractor: float
-    distance: int | None
-
-
-@dataclass(frozen=True)
-class Audited:
-    """What is known of one object of one video."""
-
-    sightings: Sequence[Sighting]
-    anchors: Sequence[Judged]
 
 
 def areas_of(labels: LabelMap) -> Areas:
@@ -249,35 +210,3 @@ def conclude(object_id: int, first: int, seen: Sequence[Seen]) -> Audited:
 
 def _lost(drawn: LabelMap, labels: LabelMap, areas: Areas, object_id: int) -> bool:
     return bool(overlaps(drawn == object_id, labels, areas)[object_id] < RIGHT)
-
-
-def written(audited: Mapping[int, Audited]) -> dict[str, Any]:
-    """The same as JSON, by object id as text."""
-    return {
-        str(i): {
-            "sightings": [
-                [s.frame, s.gap, {name: round(iou, 4) for name, iou in s.best.items()}]
-                for s in one.sightings
-            ],
-            "anchors": [
-                [a.frame, round(a.target, 4), round(a.distractor, 4), a.distance]
-                for a in one.anchors
-            ],
-        }
-        for i, one in audited.items()
-    }
-
-
-def read_back(body: Mapping[str, Any]) -> dict[int, Audited]:
-    """Inverse of `written`.
-
-    Raises:
-        ValueError: Something else is written there (or TypeError, or KeyError).
-    """
-    return {
-        int(i): Audited(
-            [Sighting(int(f), bool(gap), dict(best)) for f, gap, best in one["sightings"]],
-            [Judged(int(f), float(t), float(d), away) for f, t, d, away in one["anchors"]],
-        )
-        for i, one in body.items()
-    }

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from kit.core.scored import OBJECT_KEYS, Measures
 from kit.metrics.folders import Folder, Location, Truth, Within, open_folder
 from kit.metrics.objects import (
-    OBJECT_KEYS,
     SCORE_KEYS,
-    Measures,
     ObjectResult,
     aggregate,
     count_video,

@@ -11,20 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.core import png
+from kit.core.scored import OBJECT_KEYS, Measures
 from kit.metrics import counts, disks, measures, segments
 
-OBJECT_KEYS = (
-    "J",
-    "F_new",
-    "F",
-    "disappear_J",
-    "disappear_F_new",
-    "reappear_J",
-    "reappear_F_new",
-)
 SCORE_KEYS = ("J&F_new", "J", "F_new", "disappear_J&F_new", "reappear_J&F_new", "F", "J&F")
 
-Measures = dict[str, float | None]
 LabelPair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from kit.core.errors import ArtifactError
-from kit.core.files import read_json, write_text
+from kit.core import scored
+from kit.core.files import write_text
+from kit.core.scored import RAW_SCHEMA, Measures
 from kit.metrics import analysis, counts, mosev2
 from kit.metrics.folders import Location
-from kit.metrics.objects import SCORE_KEYS, Measures, ObjectResult
-
-RAW_SCHEMA = "raw/1"
+from kit.metrics.objects import SCORE_KEYS, ObjectResult
 
 
 def percent(value: float | None) -> float:
@@ -110,14 +109,7 @@ def read_measures(path: Location) -> dict[str, Measures]:
     Raises:
         ArtifactError: the file is missing, damaged or of another schema.
     """
-    file = Path(path) / "raw.json" if Path(path).is_dir() else Path(path)
-    content = read_json(file)
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != RAW_SCHEMA:
-        raise ArtifactError(
-            f"{file}: expected schema {RAW_SCHEMA}, found {schema}; score the run again."
-        )
-    return dict(content["objects"])
+    return scored.read_measures(Path(path) / "raw.json" if Path(path).is_dir() else Path(path))
 
 
 def compare_runs(a: Location, b: Location, samples: int = 2000, seed: int = 0) -> str:

@@ -7,7 +7,8 @@ from kit.core import artifacts
 from kit.core.errors import ConfigError
 from kit.core.files import sha256
 from kit.core.labels import Labels
-from kit.core.types import FirstPass, State, Video
+from kit.core.mask_archive import read_masks
+from kit.core.types import FirstPass, Video
 from kit.methods import Method
 
 
@@ -48,12 +49,5 @@ def demand(method: Method, first: FirstPass | None) -> None:
 def read(masks: Path, anchors: Path, video: Video) -> FirstPass:
     """Masks with their soft scores, and the anchors they were made with."""
     selection = artifacts.read_anchors(anchors, video, {"video": video.digest})
-    notes = artifacts.read_masks(masks, {"video": video.digest, "anchors": sha256(anchors)})
-    states = {
-        target.id: {
-            frame: State(soft["presence"], soft["iou"])
-            for frame, soft in notes["objects"][str(target.id)].items()
-        }
-        for target in video.objects
-    }
-    return FirstPass(selection.anchors, states, Labels(masks, video))
+    notes = read_masks(masks, video, {"video": video.digest, "anchors": sha256(anchors)})
+    return FirstPass(selection.anchors, notes.states, Labels(masks, video))

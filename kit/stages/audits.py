@@ -9,9 +9,10 @@ does the same by hand.
 import argparse
 from pathlib import Path
 
-from kit.core import artifacts, grounds
+from kit.core import artifacts
+from kit.core.audits import write_audit
 from kit.core.files import sha256
-from kit.metrics import audit, mining
+from kit.metrics import audit
 from kit.stages import _first_pass
 
 VERSION = 1
@@ -34,4 +35,4 @@ def run(args: argparse.Namespace) -> None:
     audited = audit.of_video(video, args.candidates, args.anchors, tracked)
     made_of = {key: sha256(getattr(args, key)) for key in ("candidates", "anchors")}
     inputs = {"video": video.digest, **made_of, **digests}
-    grounds.write_audit(args.output, video, mining.written(audited), inputs)
+    write_audit(args.output, video, audited, inputs)

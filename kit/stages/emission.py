@@ -10,6 +10,7 @@ from pathlib import Path
 from kit.core import artifacts
 from kit.core.files import sha256
 from kit.core.labels import Labels
+from kit.core.mask_archive import masks_inputs, read_masks, write_masks
 from kit.labelling.emission import OVERLAP, PRESENCE, Emission, choice, rule
 from kit.stages import _settings
 
@@ -33,9 +34,8 @@ def run(args: argparse.Namespace) -> None:
     presence = rule(args.settings.get("presence", "library"))
     overlap = choice(args.settings, "overlap", OVERLAP)
     video = artifacts.read_video(args.frames)
-    notes = artifacts.read_masks(args.masks, {"video": video.digest})
-    inputs = {**notes.pop("inputs"), "masks": sha256(args.masks)}
-    del notes["schema"]
+    notes = read_masks(args.masks, video, {"video": video.digest})
+    inputs = {**masks_inputs(args.masks), "masks": sha256(args.masks)}
     decide = Emission(video, Labels(args.masks, video), notes, presence, overlap)
     pngs = ((frame, decide.png(frame)) for frame in video.frames)
-    artifacts.write_masks(args.output, pngs, lambda: notes, inputs)
+    write_masks(args.output, video, pngs, lambda: notes, inputs)

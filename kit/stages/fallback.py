@@ -15,6 +15,7 @@ from kit.core import artifacts, grounds
 from kit.core.errors import ConfigError
 from kit.core.files import sha256
 from kit.core.labels import Labels
+from kit.core.mask_archive import masks_inputs, read_masks, write_masks
 from kit.labelling.fallback import Settled, judge, notes_of
 from kit.stages import _settings
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     silence = _silence(args.settings)
     video = artifacts.read_video(args.frames)
     first, second = (
-        artifacts.read_masks(path, {"video": video.digest}) for path in (args.first, args.masks)
+        read_masks(path, video, {"video": video.digest}) for path in (args.first, args.masks)
     )
     rivals = {"first_masks": sha256(args.first), "masks": sha256(args.masks)}
     cycles = grounds.read_cycles(args.cycles, video, {"video": video.digest, **rivals})
@@ -47,8 +48,8 @@ def run(args: argparse.Namespace) -> None:
                 for o in video.objects}  # fmt: skip
     settled = Settled(Labels(args.first, video), Labels(args.masks, video), verdicts)
     pngs = ((frame, settled.png(frame)) for frame in video.frames)
-    inputs = {**second["inputs"], **rivals, "cycles": sha256(args.cycles)}
-    artifacts.write_masks(args.output, pngs, lambda: notes_of(settled, first, second), inputs)
+    inputs = {**masks_inputs(args.masks), **rivals, "cycles": sha256(args.cycles)}
+    write_masks(args.output, video, pngs, lambda: notes_of(settled, first, second), inputs)
 
 
 def _silence(values: Mapping[str, Any]) -> float:

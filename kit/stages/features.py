@@ -47,9 +47,10 @@ def run(args: argparse.Namespace) -> None:
     candidates = artifacts.read_candidates(args.candidates, video)
     weights = _settings.block(args.settings, "model", "source")
     first, digests = _first_pass.named(args, video)
+    given = {o.id: first_mask(video, o) for o in video.objects}
     embedder = plugins.embedder(args.settings)  # imports torch: checks first
     _first_pass.demand(embedder, first)
-    views = views_of(video, first if embedder.reads_first else None)
+    views = views_of(video, given, first if embedder.reads_first else None)
 
     from kit.runtime.job import on_device
 
@@ -72,11 +73,11 @@ def run(args: argparse.Namespace) -> None:
 Views = Mapping[int, Sequence[tuple[int, Mask]]]  # by object id: (index of the frame, mask)
 
 
-def views_of(video: Video, first: FirstPass | None) -> Views:
+def views_of(video: Video, given: Mapping[int, Mask], first: FirstPass | None) -> Views:
     """Where each object is known: its first mask, then the anchors of a first pass."""
     return {
         target.id: [
-            (video.index(target.first_frame), first_mask(video, target)),
+            (video.index(target.first_frame), given[target.id]),
             *([] if first is None else first.accepted(video, target.id)),
         ]
         for target in video.objects

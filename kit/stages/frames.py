@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kit.core import artifacts, images
-from kit.core.errors import DataError
+from kit.core.errors import ConfigError, DataError
 from kit.core.files import sha256
 from kit.core.masks import MAX_ID
 from kit.core.types import Video, VideoObject
@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Index one video."""
+    if args.output.stem != args.video:  # readers compare the two
+        raise ConfigError(
+            f"--output: {args.output}: an index is named like its video, "
+            f"{args.output.with_name(args.video + '.json')}."
+        )
     split = Split(args.root, args.images, args.annotations, args.meta)
     source = split.source(args.video)
     if source.is_file():

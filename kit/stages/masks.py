@@ -11,6 +11,7 @@ from pathlib import Path
 from kit.core import artifacts, images, masks
 from kit.core.files import sha256
 from kit.core.images import first_mask
+from kit.core.mask_archive import write_masks
 from kit.core.types import Prompt, Selection, Video
 from kit.labelling.painter import Painter
 from kit.stages import _settings
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         def propagate(at_once: int) -> None:
             painter = Painter(video, given, prompts)
             pngs = painter.paint(propagation.results(at_once))
-            artifacts.write_masks(args.output, pngs, painter.describe, inputs)
+            write_masks(args.output, video, pngs, painter.describe, inputs)
 
         job.fitting(propagate, len(video.objects), "objects", SMALLER)
 

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from kit.core import artifacts, files, grounds, images, masks
-from kit.core.checks import expecting
+from kit.core import artifacts, files, images, masks
+from kit.core.audits import Audited, read_audit
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
 from kit.core.labels import Labels
-from kit.core.types import Anchor, Selection, Video
+from kit.core.mask_archive import read_masks
+from kit.core.scored import Measures, VideoScores, read_measures, read_scores
+from kit.core.types import Anchor, MaskNotes, Selection, Video
 from kit.metrics import mining, objects
 from kit.metrics.report import percent
 from kit.report import choice, page, pictures
@@ -72,13 +74,13 @@ class Found:
 
     Attributes:
         selection: The anchors.
-        notes: `objects.json` of the masks.
+        notes: What is noted beside the masks.
         scores: None without ground truth.
     """
 
     selection: Selection
-    notes: dict[str, Any]
-    scores: dict[str, Any] | None
+    notes: MaskNotes
+    scores: VideoScores | None
 
 
 class Work:
@@ -94,15 +96,15 @@ class Work:
         entries: list[Entry] = []
         frames = 0
         contested: dict[str, dict[str, int]] = {r.name: {} for r in self.recipes}
-        measured: dict[str, dict[str, Any]] = {r.name: {} for r in self.recipes}
+        measured: dict[str, dict[str, Measures]] = {r.name: {} for r in self.recipes}
         for name in self.videos:
             video = self._video(name)
             frames += len(video.frames)
             found = {recipe.name: self._found(recipe, video) for recipe in self.recipes}
             for recipe, one in found.items():
-                contested[recipe][name] = sum(one.notes["contested"].values())
-                for i, result in (one.scores or {"objects": {}})["objects"].items():
-                    measured[recipe][f"{name}_{i}"] = result["measures"]
+                contested[recipe][name] = sum(one.notes.contested.values())
+                for i, result in one.scores.objects.items() if one.scores else ():
+                    measured[recipe][f"{name}_{i}"] = result.measures
             entries += [_entry(video, target.id, found) for target in video.objects]
         totals = {r.name: self._totals(r, measured[r.name]) for r in self.recipes if self.scored}
         shown = choice.objects(entries, strips)
@@ -116,14 +118,12 @@ class Work:
         folder = self.root / "audits" / recipe.mining
         if not (self.scored and folder.is_dir()):
             return None
-        found: list[mining.Audited] = []
+        found: list[Audited] = []
         for name in self.videos:
             video, path = self._video(name), folder / f"{name}.json"
             anchors = self.root / "anchors" / recipe.mining / f"{name}.json"
             made_of = {"video": video.digest, "anchors": sha256(anchors)}
-            with expecting(path, "audit"):
-                body = grounds.read_audit(path, video, made_of)
-                found += mining.read_back(body).values()
+            found += read_audit(path, video, made_of).values()
         return mining.summary(found)
 
     def card(self, entry: Entry) -> Card:
@@ -166,18 +166,19 @@ class Work:
         zipped = self._path("masks", recipe, video.name, "zip")
         selection = artifacts.read_anchors(anchors, video, {"video": video.digest})
         made_of = {"video": video.digest, "anchors": sha256(anchors)}
-        notes = artifacts.read_masks(zipped, made_of)
+        notes = read_masks(zipped, video, made_of)
         if not self.scored:
             return Found(selection, notes, None)
         made_of = {"video": video.digest, "masks": sha256(zipped)}
         path = self._path("scores", recipe, video.name, "json")
-        return Found(selection, notes, artifacts.read_scores(path, made_of))
+        ids = [o.id for o in video.objects]
+        return Found(selection, notes, read_scores(path, video.name, ids, made_of))
 
-    def _totals(self, recipe: Recipe, measured: Mapping[str, Any]) -> Scores:
+    def _totals(self, recipe: Recipe, measured: Mapping[str, Measures]) -> Scores:
         """The official numbers; where they were published already, they must be the same."""
         path = self.root / "results" / recipe.name / "results.json"
         if path.is_file():
-            published = files.read_json(path).get("objects", {})
+            published = read_measures(path)
             other = [k for k in measured if k in published and published[k] != measured[k]]
             if other:
                 raise ArtifactError(
@@ -211,14 +212,14 @@ def _entry(video: Video, object_id: int, found: Mapping[str, Found]) -> Entry:
 
 
 def _outcome(found: Found, object_id: int) -> Outcome:
-    states = found.notes["objects"][str(object_id)].values()
-    sure = [state["iou"] for state in states if state["presence"] > 0]
+    states = found.notes.states[object_id].values()
+    sure = [state.iou for state in states if state.presence > 0]
     reasons = (r.reason for r in found.selection.rejected if r.object_id == object_id)
-    measures = found.scores and found.scores["objects"][str(object_id)]["measures"]
+    measures = found.scores and found.scores.objects[object_id].measures
     return Outcome(
         anchors=[a for a in found.selection.anchors if a.object_id == object_id],
         rejected=Counter(re.sub(r"\d+(\.\d+)?", "…", reason) for reason in reasons),
-        absent=sum(state["presence"] <= 0 for state in states),
+        absent=sum(state.presence <= 0 for state in states),
         confidence=_percent(float(np.mean(sure)) if sure else None),
         scores=_in_percent(objects.aggregate([measures])) if measures else None,
     )
@@ -262,12 +263,12 @@ def _curve(video: Video, found: Found, object_id: int) -> Curve:
     curve: Curve = [None] * len(video.frames)
     places = {frame: index for index, frame in enumerate(video.frames)}
     if found.scores is None:
-        for frame, state in found.notes["objects"][str(object_id)].items():
-            curve[places[frame]] = state["iou"] if state["presence"] > 0 else 0.0
+        for frame, state in found.notes.states[object_id].items():
+            curve[places[frame]] = state.iou if state.presence > 0 else 0.0
     else:
-        values = found.scores["objects"][str(object_id)]["J"]
+        values = found.scores.objects[object_id].j
         # A video of fewer than three frames is not scored frame by frame.
-        for frame, value in zip(found.scores["frames"], values, strict=False):
+        for frame, value in zip(found.scores.frames, values, strict=False):
             curve[places[frame]] = value
     return curve
 

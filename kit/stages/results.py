@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from kit.core import artifacts, files
+from kit.core import files
 from kit.core.files import sha256
+from kit.core.mask_archive import masks_objects
+from kit.core.scored import RAW_SCHEMA, read_scores
 from kit.metrics import mosev2, report
 
 VERSION = 2
@@ -30,15 +32,17 @@ def run(args: argparse.Namespace) -> None:
     """Write scores.txt, metrics.json, results.json, objects.csv; print the seven numbers."""
     objects = {}
     for video in sorted(args.videos):
-        current = {"masks": sha256(args.masks / f"{video}.zip")}
-        scores = artifacts.read_scores(args.scores / f"{video}.json", current)
-        for object_id, result in scores["objects"].items():
-            objects[f"{video}_{object_id}"] = result["measures"]
+        masks = args.masks / f"{video}.zip"
+        current = {"masks": sha256(masks)}
+        path = args.scores / f"{video}.json"
+        scores = read_scores(path, video, masks_objects(masks), current)
+        for object_id, result in scores.objects.items():
+            objects[f"{video}_{object_id}"] = result.measures
     totals = mosev2.aggregate(objects.values())
     text = report.scores_text(totals)
     files.write_text(args.output / "scores.txt", text)
     files.write_text(args.output / "metrics.json", report.metrics_json(objects) + "\n")
-    raw = {"schema": report.RAW_SCHEMA, "objects": objects, "scores": totals}
+    raw = {"schema": RAW_SCHEMA, "objects": objects, "scores": totals}
     files.write_json(args.output / "results.json", raw)
     table = pd.DataFrame.from_dict(objects, orient="index")
     files.write_text(args.output / "objects.csv", table.to_csv(index_label="object"))

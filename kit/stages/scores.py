@@ -5,14 +5,14 @@ Reads masks and ground truth; writes the measures of each object, with their cur
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from kit.core import artifacts, images
 from kit.core.errors import ArtifactError, DataError
 from kit.core.files import rebuild_hint, sha256
+from kit.core.mask_archive import read_masks, read_pngs
+from kit.core.scored import ObjectScores, VideoScores, write_scores
 from kit.core.types import Video
 from kit.metrics import mosev2
-from kit.metrics.objects import ObjectResult
 
 VERSION = 1
 
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Score one video against the label maps beside its frames."""
     video = artifacts.read_video(args.frames)
-    artifacts.read_masks(args.masks, {"video": video.digest})
-    predicted = dict(artifacts.read_pngs(args.masks))
+    read_masks(args.masks, video, {"video": video.digest})
+    predicted = dict(read_pngs(args.masks))
     if list(predicted) != list(video.frames):
         raise ArtifactError(
             f"{args.masks}: masks of {len(predicted)} frames, not those of the video's "
@@ -42,13 +42,12 @@ def run(args: argparse.Namespace) -> None:
         for frame in video.frames:
             images.read_labels(video.annotation(frame), video.shape)  # names the damaged one
         raise
-    body = {
-        "video": video.name,
-        "frames": list(video.frames[1:-1]),
-        "objects": {str(i): _measures(r) for i, r in zip(ids, results, strict=True)},
+    scored = {
+        i: ObjectScores(r.measures, r.j.tolist(), r.f_new.tolist())
+        for i, r in zip(ids, results, strict=True)
     }
     inputs = {"video": video.digest, "masks": sha256(args.masks)}
-    artifacts.write_scores(args.output, body, inputs)
+    write_scores(args.output, video.name, VideoScores(video.frames[1:-1], scored), inputs)
 
 
 def _truth(video: Video, frame: str) -> bytes:
@@ -59,11 +58,3 @@ def _truth(video: Video, frame: str) -> bytes:
             "that is only masked on its first frames."
         )
     return path.read_bytes()
-
-
-def _measures(result: ObjectResult) -> dict[str, Any]:
-    return {
-        "measures": result.measures,
-        "J": [round(float(v), 4) for v in result.j],
-        "F_new": [round(float(v), 4) for v in result.f_new],
-    }

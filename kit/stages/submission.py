@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kit.core import artifacts
 from kit.core.files import sha256
+from kit.core.mask_archive import read_masks
 from kit.data import layout
 from kit.submission import pack
 
@@ -33,6 +34,6 @@ def run(args: argparse.Namespace) -> None:
     for name, path in masks.items():
         video = artifacts.read_video(args.frames / f"{name}.json")
         made_of = {"video": video.digest, "anchors": sha256(args.anchors / f"{name}.json")}
-        artifacts.read_masks(path, made_of)
+        read_masks(path, video, made_of)
     manifest = pack.pack(masks, meta, args.output, args.team, args.workers)
     print(f"{args.output}: {len(masks)} videos, {manifest.bytes / 1e6:.1f} MB, {manifest.sha256}")
