@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import transformers
 
-from kit.core import artifacts, images
+from kit.core import artifacts, images, label_maps
 from kit.core.images import first_mask
 from kit.core.masks import encode_rle
 from kit.core.types import Candidate, Features, Video
@@ -152,7 +152,7 @@ def regions(video: Video, each: int) -> list[Candidate]:
     rng = np.random.default_rng(0)
     found = []
     for frame in video.frames[1:]:
-        labels = images.read_labels(video.annotation(frame), video.shape)
+        labels = label_maps.read_labels(video.annotation(frame), video.shape)
         shown = [np.asarray(labels == o.id) for o in video.objects]
         for target in video.objects:
             for number in range(each):

@@ -39,6 +39,7 @@ TOOLS = {
     "check": "kit.submission.check_command",
     "pack": "kit.submission.pack",
     "ledger": "kit.submission.ledger",
+    "convert": "kit.data.convert",
     "holdout": "kit.data.holdout",
     "worker": "kit.runtime.worker",
     "why": "kit.runtime.why",

@@ -123,12 +123,13 @@ def test_trouble_with_ids(mode, options, words):
         image = Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8)).convert(mode)
     file = io.BytesIO()
     image.save(file, "PNG", **options)
-    trouble = png.trouble(file.getvalue())
+    trouble = png.trouble(file.getvalue(), png.decode(file.getvalue()))
     assert trouble is None if words is None else words in trouble
 
 
 def test_trouble_with_other_files():
-    assert png.trouble(b"\xff\xd8\xff" + bytes(60)) == "not a PNG"
+    nothing = np.zeros((2, 2), np.uint8)
+    assert png.trouble(b"\xff\xd8\xff" + bytes(60), nothing) == "not a PNG"
 
 
 def test_without_the_fast_inflater(monkeypatch):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from kit import cli
-from kit.core import artifacts, images, masks
+from kit.core import artifacts, label_maps, masks
 from kit.core.audits import Audited, Judged, Sighting, write_audit
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
@@ -100,7 +100,7 @@ def track(work: Path, recipe: str, video: Video, by: int) -> None:
 
 
 def truth(video: Video, index: int) -> masks.LabelMap:
-    return images.read_labels(video.annotation(video.frames[index]))
+    return label_maps.read_labels(video.annotation(video.frames[index]))
 
 
 def call(command: str, **options: object) -> None:

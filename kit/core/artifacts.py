@@ -31,8 +31,8 @@ from kit.core.checks import (
     tagged,
 )
 from kit.core.fields import Damaged, Field
-from kit.core.images import MAX_PIXELS
 from kit.core.masks import MAX_ID
+from kit.core.pictures import MAX_PIXELS
 from kit.core.types import (
     Anchor,
     Candidate,

@@ -3,9 +3,11 @@
 Knows nothing of what is inside; formats live in `kit.core.artifacts`.
 """
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -99,15 +101,43 @@ def parse_json(data: bytes | str) -> Any:
     raise ValueError(too_deep)
 
 
+def unlike_a_file(path: Path) -> str | None:
+    """What stands at a path where a file is meant, None for a regular file or a link to one.
+
+    Reading a pipe or a device would wait for ever.
+
+    Raises:
+        OSError: There is nothing, or nothing that may be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "a link that leads back to itself"
+        raise
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFDIR: "a folder",
+    }
+    return kinds.get(stat.S_IFMT(mode), "no file")
+
+
 def sha256(data: bytes | Path) -> str:
     """SHA-256 of bytes, or of a file's content, as 64 hex digits.
 
     Raises:
-        ArtifactError: There is no such file.
+        ArtifactError: There is no such file, or something that is none.
     """
     if not isinstance(data, Path):
         return hashlib.sha256(data).hexdigest()
     try:
+        if what := unlike_a_file(data):
+            raise ArtifactError(f"{data}: {what}, where a file is meant to be. Remove it.")
         with data.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:

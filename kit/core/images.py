@@ -1,80 +1,73 @@
-"""Images from outside: frames and label maps, decoded with checks. Knows no model."""
+"""Frames from outside, decoded with checks. Knows no model."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 
+from kit.core import kinds, pictures
 from kit.core.errors import DataError
-from kit.core.masks import LabelMap, Mask
+from kit.core.label_maps import read_labels
+from kit.core.masks import Mask
+from kit.core.pictures import Picture
 from kit.core.types import Image, Video, VideoObject
-
-MAX_PIXELS = 8192 * 8192  # 8K video and a margin; more is a mistake or a bomb
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    UnidentifiedImageError,
-    PillowImage.DecompressionBombError,
-)
 
 
 def read_image(path: Path) -> Image:
-    """Decode a frame to `uint8[H, W, 3]` RGB.
+    """Decode a frame to `uint8[H, W, 3]` RGB, upright.
 
     Raises:
-        DataError: The file is missing, damaged, cut short or absurdly large.
+        DataError: The file is missing, damaged, cut short or absurdly large, or its kind cannot be
+            read without a choice that is the user's (see `kit.core.kinds`).
     """
-    with _opened(path) as image:
-        _load(image, path)
-        return np.array(image.convert("RGB"))  # a copy: torch warns of read-only arrays
+    with pictures.opened(path) as picture:
+        _admit(picture)
+        turn = kinds.TURNS.get(kinds.orientation(picture.image))
+        upright = picture.image if turn is None else picture.image.transpose(turn)
+        return np.array(upright.convert("RGB"))  # a copy: torch warns of read-only arrays
 
 
-def probe_image(path: Path) -> tuple[int, int]:
-    """Check that a frame decodes to its last byte; returns (height, width).
+class Probe(NamedTuple):
+    """What a look at a frame tells: its size once upright, and whether it had to be turned."""
+
+    height: int
+    width: int
+    turned: bool
+
+
+def probe_image(path: Path) -> Probe:
+    """Check that a frame decodes to its last byte, and can be read as it is.
 
     JPEG is decoded at an eighth of the size, which still reads all of its data.
-    """
-    with _opened(path) as image:
-        width, height = image.size
-        image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
-        _load(image, path)
-    return height, width
-
-
-def read_labels(path: Path, size: tuple[int, int] | None = None) -> LabelMap:
-    """Decode a label map: palette or 8-bit grey PNG, values as they are.
-
-    Args:
-        path: The file.
-        size: (height, width) of the frames; None takes any.
 
     Raises:
-        DataError: The file is missing or damaged, of another size than the frames, or its pixels
-            are no ids (RGB, 1-bit, 16-bit, or any JPEG).
+        DataError: As of `read_image`.
     """
-    with _opened(path) as image:
-        if size is not None and image.size != (size[1], size[0]):
-            raise DataError(
-                f"{path}: {image.width}x{image.height}, but the frames are {size[1]}x{size[0]}. "
-                "Masks must have the size of their frames; was one of them resized?"
-            )
-        if image.format != "PNG":
-            raise DataError(
-                f"{path}: a {image.format}, expected a PNG. Lossy files do not keep object ids; "
-                "renaming is not enough, save the mask as PNG from its source."
-            )
-        if image.mode not in ("P", "L"):
-            raise DataError(
-                f"{path}: pixels of mode {image.mode}, expected object ids in a palette PNG "
-                "(mode P) or 8-bit grey (L). Was the mask saved as a colour picture? "
-                "Save it with its palette, e.g. Image.fromarray(ids).convert('P')."
-            )
-        _load(image, path)
-        return np.asarray(image, dtype=np.uint8)
+    with pictures.opened(path) as picture:
+        width, height = picture.image.size
+        _admit(picture, eighth=True)
+        turn = kinds.orientation(picture.image)
+    if turn >= 5:  # by a quarter
+        width, height = height, width
+    return Probe(height, width, turn != 1)
+
+
+def _admit(picture: Picture, eighth: bool = False) -> None:
+    """Decode a frame; refuse what would reach the models as another picture than people see."""
+    image = picture.image
+    kind = kinds.kind_of(image, picture.data)
+    if isinstance(kind.frame, str):
+        raise picture.refused(f"a frame of kind {kind.name} ({image.format}): {kind.frame}")
+    if (count := kinds.pictures_in(image)) > 1:
+        raise picture.refused(f"{count} pictures in one file ({image.format}), where one is meant")
+    if eighth:
+        image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
+    picture.load()
+    if image.has_transparency_data and kinds.alpha(image).min() < 255:
+        raise picture.refused(
+            f"a frame with transparency ({kind.name}): what shows through is not in the file"
+        )
 
 
 def first_mask(video: Video, target: VideoObject) -> Mask:
@@ -117,34 +110,3 @@ class Frames(Sequence[Image]):
                 "Run the frames stage again."
             )
         return image
-
-
-def _opened(path: Path) -> PillowImage.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
-            image = PillowImage.open(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file. Was it deleted or renamed?") from None
-    except _BROKEN as error:
-        raise DataError(_damaged(path, error)) from None
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise DataError(
-            f"{path}: {image.width}x{image.height} pixels, at most {MAX_PIXELS} in all."
-        )
-    return image
-
-
-def _load(image: PillowImage.Image, path: Path) -> None:
-    try:
-        image.load()
-    except _BROKEN as error:
-        raise DataError(_damaged(path, error)) from None
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return (
-        f"{path}: cannot be decoded ({error}). The file ({path.stat().st_size} bytes) is damaged "
-        "or cut short; copy or download it again."
-    )

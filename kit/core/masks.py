@@ -1,6 +1,7 @@
 """Masks in memory and as bytes: run lengths, label maps, palette PNGs.
 
-A mask is `bool[H, W]`; a label map is `uint8[H, W]`, 0 the background, 1..254 object ids.
+A mask is `bool[H, W]`; a label map is `uint8[H, W]`, 0 the background, 1..254 object ids, and in
+what annotators wrote 255 where they did not decide ("void").
 """
 
 import io
@@ -19,7 +20,8 @@ Mask = NDArray[np.bool_]
 LabelMap = NDArray[np.uint8]
 Box = NDArray[np.float32]
 
-MAX_ID = 254  # 255 means "void" to other benchmarks; no server accepts it as an object
+MAX_ID = 254
+VOID = 255  # in DAVIS, VOST and LVOS pixels that nobody decided; no server accepts it as an object
 
 
 def _davis_palette() -> list[int]:

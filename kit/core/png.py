@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from kit.core import palettes
 from kit.core.compiled import jit
 
 
@@ -57,22 +58,40 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("P"))
 
 
-def trouble(data: bytes) -> str | None:
-    """Say what goes wrong with the ids of a PNG of this kind, None if they are kept.
+def trouble(data: bytes, labels: NDArray[np.uint8]) -> str | None:
+    """Say what goes wrong when the organisers read a file's ids, None if they are those meant.
 
     Args:
-        data: a whole file or at least its first 26 bytes.
+        data: the file.
+        labels: what `decode` makes of it.
     """
     if not data.startswith(START) or len(data) < 26:
         return "not a PNG"
     depth, colour = data[24], data[25]
-    if colour == PALETTE or (colour in (GREY, 4) and depth == 8):
+    if colour == PALETTE:
+        return _disorder(data, labels)
+    if colour in (GREY, 4) and depth == 8:
         return None
     if colour in (2, 6):
         return "colour image, its ids become indices of the web palette"
     if depth == 16:
-        return "16-bit image, what becomes of its ids depends on the version of Pillow"
+        return "16-bit image, its values above 255 become 255"
     return f"{depth}-bit grey image, its values are stretched to 0..255"
+
+
+def _disorder(data: bytes, labels: NDArray[np.uint8]) -> str | None:
+    """What speaks against the order of a palette, None if its indices are ids."""
+    at = data.find(b"PLTE", 29, 1 << 16)
+    palette = data[at + 4 : at + 4 + int.from_bytes(data[at - 4 : at])] if at > 0 else b""
+    if palettes.beyond_doubt(palette[:768]):
+        return None
+    try:
+        ids = palettes.ids_meant(palette, np.flatnonzero(np.bincount(labels.ravel())).tolist())
+    except palettes.Unclear as why:
+        return f"palette image, its entries are taken for ids, but {why}"
+    if ids:
+        return "palette image with the DAVIS colours in another order, not its colours are scored"
+    return None
 
 
 def decode_plain(data: bytes) -> NDArray[np.uint8] | None:

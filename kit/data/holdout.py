@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from kit.core.errors import DataError
 from kit.core.files import write_json, write_text
-from kit.core.images import read_labels
+from kit.core.label_maps import read_labels
 from kit.data.layout import Split, natural, read_meta
 
 MIN_FRAMES = 3  # the scorer leaves out the first and the last frame: shorter clips always get 0

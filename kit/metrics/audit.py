@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kit.core import artifacts, files, images
+from kit.core import artifacts, files, label_maps
 from kit.core.audits import Audited
 from kit.core.errors import ArtifactError, DataError
 from kit.core.labels import Labels
@@ -114,4 +114,4 @@ def _truth(video: Video, frame: str) -> LabelMap:
             f"{path}: no ground truth for this frame. An audit compares with the label maps of "
             "every frame, not of the first ones alone."
         )
-    return images.read_labels(path, video.shape)
+    return label_maps.read_labels(path, video.shape)

@@ -68,7 +68,7 @@ class Pairing:
     ) -> NDArray[np.uint8]:
         data = folder.read(name)
         labels = png.decode(data)
-        trouble = png.trouble(data)
+        trouble = png.trouble(data, labels)
         if trouble:
             self.note(f"{side} is a {trouble}", name)
         if labels.shape != shape:

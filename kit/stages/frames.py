@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from kit.core import artifacts, images
+from kit.core import artifacts, images, label_maps, pictures
 from kit.core.errors import ConfigError, DataError
 from kit.core.files import sha256
-from kit.core.masks import MAX_ID
+from kit.core.masks import VOID
 from kit.core.types import Video, VideoObject
 from kit.data import extract, layout, likeness, names
 from kit.data.layout import Split
 
-VERSION = 1
+VERSION = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,9 +79,12 @@ def index(name: str, source: Path, labels: Path, length: int | None = None) -> V
         DataError: Whatever keeps them from being used as they are.
     """
     files = layout.frame_files(source, length)
-    height, width = _common_size(files)
+    height, width, turned = _common_size(files)
     frames = [file.stem for file in files]
-    objects = _objects(labels, frames, (height, width))
+    objects, how = _objects(labels, frames, (height, width))
+    for word in (turned, how):
+        if word:
+            print(f"{name}: {word}", file=sys.stderr)
     firsts = sorted({labels / f"{o.first_frame}.png" for o in objects})
     return Video(
         name=name,
@@ -92,25 +95,33 @@ def index(name: str, source: Path, labels: Path, length: int | None = None) -> V
         suffix=files[0].suffix,
         annotations=labels,
         objects=tuple(objects),
-        digest=_digest([*files, *firsts]),
+        digest=_digest([*files, *firsts], bool(turned), bool(how)),
     )
 
 
-def _common_size(files: Sequence[Path]) -> tuple[int, int]:
-    """Size of all frames; each is decoded to its last byte."""
+def _common_size(files: Sequence[Path]) -> tuple[int, int, str]:
+    """Height and width of all frames, each decoded to its last byte, and a word on turned ones."""
     first = images.probe_image(files[0])
+    turned = int(first.turned)
     for file in files[1:]:
-        size = images.probe_image(file)
-        if size != first:
+        probe = images.probe_image(file)
+        if probe[:2] != first[:2]:
             raise DataError(
-                f"{file}: {size[1]}x{size[0]}, but {files[0].name} is {first[1]}x{first[0]}. "
-                "All frames of a video must have one size."
+                f"{file}: {probe.width}x{probe.height}, but {files[0].name} is {first.width}x"
+                f"{first.height}. All frames of a video must have one size."
             )
-    return first
+        turned += probe.turned
+    word = (
+        f"{turned} of {len(files)} frames are turned upright, as their EXIF orientation says and "
+        "viewers show them; masks must lie on the upright ones"
+    )
+    return first.height, first.width, word if turned else ""
 
 
-def _objects(labels: Path, frames: Sequence[str], size: tuple[int, int]) -> list[VideoObject]:
-    """Objects by id, each with the first frame that shows it."""
+def _objects(
+    labels: Path, frames: Sequence[str], size: tuple[int, int]
+) -> tuple[list[VideoObject], str]:
+    """Objects by id, each with the first frame that shows it, and a word on how ids were read."""
     if not (labels / f"{frames[0]}.png").is_file():
         raise DataError(
             f"{labels / frames[0]}.png: the mask of the first frame is missing, from which "
@@ -126,25 +137,57 @@ def _objects(labels: Path, frames: Sequence[str], size: tuple[int, int]) -> list
                 f"from {frames[0]} to {frames[-1]}. Masks are named like their frames; remove it, "
                 "or add the frame."
             )
+    maps = _Maps()
     for file in sorted(files, key=lambda p: order[p.stem]):
-        for object_id in _ids(file, size):
+        for object_id in maps.ids(file, size):
             first.setdefault(object_id, file.stem)
+    if not first and maps.void:
+        raise DataError(
+            f"{maps.void}: has pixels of value {VOID} and no others, and no label map shows an "
+            f"object. {VOID} means void. If these are 0/255 masks of one object: "
+            + pictures.cure(labels, labels=True)
+        )
     if not first:
         raise DataError(
             f"{labels / frames[0]}.png: empty, and no later label map shows an object either. "
             "Nothing is there to be tracked."
         )
-    return [VideoObject(object_id, frame) for object_id, frame in sorted(first.items())]
+    return [VideoObject(object_id, frame) for object_id, frame in sorted(first.items())], maps.how
 
 
-def _ids(file: Path, size: tuple[int, int]) -> list[int]:
-    """Object ids in a label map, checked."""
-    pixels = images.read_labels(file, size)
-    ids = [int(i) for i in np.flatnonzero(np.bincount(pixels.ravel())) if i]
-    if ids and ids[-1] > MAX_ID:
-        looks = " This looks like a 0/255 mask: use 1 for the object." if ids == [255] else ""
-        raise DataError(f"{file}: object id {ids[-1]}; ids go from 1 to {MAX_ID}.{looks}")
-    return ids
+class _Maps:
+    """The label maps of a video, looked at one by one.
+
+    Attributes:
+        how: In words how ids were read that are not the stored values.
+        void: A file with void pixels, if there was one.
+    """
+
+    def __init__(self) -> None:
+        self.how = ""
+        self.void: Path | None = None
+        self._indices: dict[bytes, tuple[int, Path]] = {}  # of colours, where indices are ids
+
+    def ids(self, file: Path, size: tuple[int, int]) -> list[int]:
+        """Object ids in a label map; void is none.
+
+        Raises:
+            DataError: They cannot be told, or other files contradict them.
+        """
+        found = label_maps.meant(file, size)
+        for index, colour in found.colours.items():
+            known, other = self._indices.setdefault(colour, (index, file))
+            if known != index:
+                raise DataError(
+                    f"{file}: colour {tuple(colour)} is entry {index} of the palette, and entry "
+                    f"{known} in {other.name}. Some program has put the palettes in another order, "
+                    "so that entries are no ids. " + pictures.cure(file.parent, labels=True)
+                )
+        self.how = self.how or (f"label maps ({file.name} first): {found.how}" if found.how else "")
+        ids = [int(i) for i in np.flatnonzero(np.bincount(found.labels.ravel())) if i]
+        if ids and ids[-1] == VOID:
+            self.void = self.void or file
+        return [i for i in ids if i != VOID]
 
 
 def _compare(video: Video, entry: Mapping[str, Any] | None, split: Split) -> None:
@@ -174,8 +217,9 @@ def _as_ids(told: object) -> list[int] | None:
     return sorted({int(i) for i in told})
 
 
-def _digest(files: Sequence[Path]) -> str:
-    summary = hashlib.sha256()
+def _digest(files: Sequence[Path], turned: bool, by_colour: bool) -> str:
+    """Of the content of files, and of how it is read where that is not as it stands."""
+    summary = hashlib.sha256(b"upright " * turned + b"ids by colour" * by_colour)
     for file in files:
         summary.update(f"{file.name} {sha256(file)}\n".encode())
     return summary.hexdigest()

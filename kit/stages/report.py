@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.core import artifacts, files, images, masks
+from kit.core import artifacts, files, images, label_maps, masks
 from kit.core.audits import Audited, read_audit
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
@@ -242,7 +242,7 @@ def _shot(video: Video, index: int, truth: masks.Mask | None, scale: float) -> S
 
 def _mask(video: Video, index: int, object_id: int) -> masks.Mask:
     """The true mask."""
-    labels = images.read_labels(video.annotation(video.frames[index]))
+    labels = label_maps.read_labels(video.annotation(video.frames[index]))
     return np.asarray(labels == object_id)
 
 

@@ -6,7 +6,7 @@ Reads masks and ground truth; writes the measures of each object, with their cur
 import argparse
 from pathlib import Path
 
-from kit.core import artifacts, images
+from kit.core import artifacts, label_maps, masks, pictures, png
 from kit.core.errors import ArtifactError, DataError
 from kit.core.files import rebuild_hint, sha256
 from kit.core.mask_archive import read_masks, read_pngs
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         results = mosev2.evaluate_video(truth, list(predicted.values()), ids)
     except Exception:  # what Pillow raises has no common base
         for frame in video.frames:
-            images.read_labels(video.annotation(frame), video.shape)  # names the damaged one
+            label_maps.read_labels(video.annotation(frame), video.shape)  # names the damaged one
         raise
     scored = {
         i: ObjectScores(r.measures, r.j.tolist(), r.f_new.tolist())
@@ -51,10 +51,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _truth(video: Video, frame: str) -> bytes:
+    """A label map as the official scorer must be given it to see the ids that are meant."""
     path = video.annotation(frame)
     if not path.is_file():
         raise DataError(
             f"{path}: no ground truth for this frame. Set `data.ground_truth: false` for a split "
             "that is only masked on its first frames."
         )
-    return path.read_bytes()
+    data = pictures.content(path)
+    try:
+        odd = png.trouble(data, png.decode(data))
+    except Exception:  # what Pillow raises has no common base; the reader below names the damage
+        odd = "damaged"
+    return data if odd is None else masks.encode_png(label_maps.read_labels(path, video.shape))

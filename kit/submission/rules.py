@@ -182,7 +182,9 @@ RULES: dict[str, Rule] = {
         WRONG, "reads it, but lossy pictures blur the ids", "write PNG, not another format"
     ),
     "deep": Rule(
-        HARMLESS, "reads 16-bit values in most versions of Pillow", "write 8-bit palette PNGs"
+        HARMLESS,
+        "reads 16-bit values up to 255, and greater ones as 255",
+        "write 8-bit palette PNGs",
     ),
 }
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit import plugins
-from kit.core import images
+from kit.core import images, label_maps
 from kit.core.errors import ConfigError, DataError
+from kit.core.masks import VOID
 from kit.data import layout, synthetic
 from kit.training import augment
 
@@ -131,8 +132,11 @@ class Folder:
         frames = [images.read_image(path) for path in picked]
         maps = self._split.root / self._split.annotations / video
         shape = frames[0].shape[:2]
-        labels = [images.read_labels(maps / f"{path.stem}.png", shape) for path in picked]
-        changed = augment.apply(rng, np.stack(frames), np.stack(labels), self._changes)
+        labels = np.stack(
+            [label_maps.read_labels(maps / f"{path.stem}.png", shape) for path in picked]
+        )
+        decided = np.where(labels == VOID, np.uint8(0), labels)
+        changed = augment.apply(rng, np.stack(frames), decided, self._changes)
         return Footage(*changed)
 
     def videos(self) -> int:
