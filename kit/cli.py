@@ -43,6 +43,7 @@ TOOLS = {
     "holdout": "kit.data.holdout",
     "worker": "kit.runtime.worker",
     "why": "kit.runtime.why",
+    "schema": "kit.schema",
 }
 RESIDENT = {  # in a workflow, stages of one video that run in a worker: on a GPU if there is one?
     "draw": False,

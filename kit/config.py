@@ -4,20 +4,19 @@ A stage is handed its own block alone, as canonical JSON, so that an unrelated e
 of keys changes nothing that Snakemake compares.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from kit import concepts, plugins
+from kit.core import validation
 from kit.core.errors import ConfigError
 from kit.core.files import canonical_json
 from kit.recipes import PARTS, plan
+from kit.schema import schema_for
 
-SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 # Presets that a preset names: resolved and handed to the method's stage, or other stages' business.
 RESOLVED = {"model": "models", "decoder": "models", "tracker": "trackers"}
 NAMED = {"of": None, "propagator": "propagators"}  # None: presets of its own family
@@ -34,7 +33,7 @@ class Config:
         Raises:
             ConfigError: A wrong key or value, named with its path and what is allowed.
         """
-        _validate(values)
+        validation.check(values, schema_for(values))
         self.values = values
         for parts in values["recipes"].values():
             for part, family in PARTS.items():
@@ -97,7 +96,7 @@ class Config:
         if preset not in presets:
             raise ConfigError(
                 f"{where}: no preset `{preset}` under `{family}`."
-                + plugins.suggestion(preset, presets)
+                + validation.suggestion(preset, presets)
             )
         block = dict(presets[preset])
         if "method" in block:
@@ -131,7 +130,7 @@ class Config:
     def _result(self, run: str, where: str) -> str:
         """The folder of a training run's result."""
         if run not in self.trainings:
-            known = plugins.suggestion(run, self.trainings)
+            known = validation.suggestion(run, self.trainings)
             raise ConfigError(f"{where}: no training `{run}`.{known}")
         return f"{self.values.get('work', 'work')}/trainings/{run}"
 
@@ -149,49 +148,3 @@ def load(path: Path) -> Config:
 
 def _listed(value: Any) -> Sequence[str]:
     return value if isinstance(value, list) else [value]
-
-
-def _validate(values: Mapping[str, Any]) -> None:
-    schema = yaml.safe_load(SCHEMA.read_text())
-    errors = sorted(
-        Draft202012Validator(schema).iter_errors(values), key=lambda e: list(map(str, e.path))
-    )
-    if errors:
-        raise ConfigError("\n".join(dict.fromkeys(m for e in errors for m in _explain(e))))
-
-
-def _explain(error: ValidationError) -> Iterator[str]:
-    """One validation error in the words of the config file."""
-    where = ".".join(map(str, error.absolute_path)) or "config"
-    rule: Any = error.validator_value
-    instance: Any = error.instance
-    if error.validator == "additionalProperties":
-        known = error.schema["properties"]  # type: ignore[index]
-        for key in sorted(set(instance) - set(known)):
-            yield f"{where}: unknown key `{key}`.{plugins.suggestion(key, known)}"
-    elif error.validator == "required":
-        for key in sorted(set(rule) - set(instance)):
-            yield f"{where}: the key `{key}` is missing."
-    elif error.validator in ("oneOf", "anyOf"):
-        for inner in error.context or ():
-            yield from _explain(inner)
-    else:
-        yield f"{where}: {instance!r} is not allowed; {_allowed(str(error.validator), rule)}."
-
-
-def _allowed(validator: str, rule: Any) -> str:
-    words = {
-        "enum": "choose one of {}",
-        "const": "it must be {}",
-        "type": "it must be of type {}",
-        "minimum": "it must be at least {}",
-        "maximum": "it must be at most {}",
-        "exclusiveMinimum": "it must be more than {}",
-        "minLength": "it needs at least {} characters",
-        "minProperties": "it needs at least {} entry",
-        "minItems": "it needs at least {} entry",
-        "uniqueItems": "no entry may stand there twice",
-        "pattern": "it must match {}",
-    }
-    shown = ", ".join(map(str, rule)) if isinstance(rule, list) else rule
-    return words.get(validator, f"{validator}: {{}}").format(shown)

@@ -4,12 +4,16 @@ The workflow plans with this. To import a method would import torch, and take se
 """
 
 import ast
+import builtins
+import collections.abc
 import importlib.util
-from collections.abc import Mapping
+import typing
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, get_origin
 
+from kit.core import limits
 from kit.core.errors import ConfigError
 
 
@@ -34,6 +38,86 @@ def constant(module: str, name: str, default: Any = None) -> Any:
             f"{source_file(module)}: `{name}` must be a literal, as it is read without running "
             f"the file; found `{ast.unparse(node)}`."
         ) from None
+
+
+@cache
+def settings(module: str, name: str = "Config") -> dict[str, tuple[Any, bool]]:
+    """The settings of a dataclass that a module defines, as `limits.settings_of` has them.
+
+    Its types are read without importing the module, so they are made of what `limits` and typing
+    offer and of constants of the module.
+
+    Raises:
+        ConfigError: There is no such class, or a type is made of something else.
+    """
+    node = _classes(source_file(module)).get(name)
+    if node is None:
+        raise ConfigError(f"{source_file(module)}: lacks a dataclass `{name}`; see kit/methods.py.")
+    found: dict[str, tuple[Any, bool]] = {}
+    for base in node.bases:
+        home, _, known_as = _origin(module, ast.unparse(base)).rpartition(".")
+        found |= settings(home, known_as)
+    for field in node.body:
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            hint = _type(module, field.annotation)
+            if get_origin(hint) is not ClassVar:
+                found[field.target.id] = hint, not _has_default(field.value)
+    return found
+
+
+def _has_default(value: ast.expr | None) -> bool:
+    """Whether the right-hand side of a dataclass's field says what it is if it is not given."""
+    if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
+        return any(k.arg in ("default", "default_factory") for k in value.keywords)
+    return value is not None
+
+
+def _type(module: str, node: ast.expr) -> Any:
+    try:
+        return eval(ast.unparse(node), {"__builtins__": {}}, _Names(module))
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
+        raise ConfigError(
+            f"{source_file(module)}: the type `{ast.unparse(node)}` of a setting cannot be read "
+            f"without running the file ({error}); see kit/core/limits.py for what it can be."
+        ) from None
+
+
+class _Names(Mapping[str, Any]):
+    """What names in the type of a setting mean."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getitem__(self, name: str) -> Any:
+        home, _, own = _origin(self._module, name).rpartition(".")
+        if home in _TYPES:
+            return vars(_TYPES[home])[own]
+        node = _constants(source_file(home)).get(own) if home else None
+        if node is None:
+            raise KeyError(name)
+        return _type(home, node)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_TYPES = {m.__name__: m for m in (builtins, typing, collections.abc, limits)}
+
+
+def _origin(module: str, name: str) -> str:
+    """Dotted name under which something that a module calls by name was defined."""
+    file = source_file(module)
+    if name in _constants(file) or name in _classes(file):
+        return f"{module}.{name}"
+    for node in parsed(file).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                if name in (alias.asname, alias.name):
+                    return f"{node.module}.{alias.name}"
+    return f"builtins.{name}" if hasattr(builtins, name) else ""
 
 
 @cache
@@ -68,6 +152,11 @@ def _constants(file: Path) -> Mapping[str, ast.expr]:
         elif isinstance(node, ast.AnnAssign) and node.value and _is_name(node.target):
             found[node.target.id] = node.value  # type: ignore[union-attr]
     return found
+
+
+@cache
+def _classes(file: Path) -> Mapping[str, ast.ClassDef]:
+    return {node.name: node for node in parsed(file).body if isinstance(node, ast.ClassDef)}
 
 
 @cache

@@ -51,6 +51,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "selectors": (),
     "trackers": ("model",),
     "propagators": ("tracker",),
+    "emissions": (),
+    "fallbacks": ("propagator",),
 }
 NAMED = ("model", "decoder", "tracker", "of", "propagator")  # all that can be named
 

@@ -10,21 +10,19 @@ No method is imported until it is configured. What the workflow plans with is re
 (`declared`), and installed packages are searched only for a name that is none of ours.
 """
 
-import dataclasses
-import difflib
 import importlib
 import inspect
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast
 
 from kit import declared, methods
-from kit.core import weights
+from kit.core import validation, weights
 from kit.core.errors import ConfigError
 
-FAMILIES = tuple(methods.NEEDS)
+FAMILIES = ("detectors", "embedders", "selectors", "trackers", "propagators")
 VERSIONED = (*FAMILIES, "stages", "data", "metrics")  # packages whose modules carry a `VERSION`
 LOADED = ("model", "decoder", "tracker")  # what presets name that has weights
 _HERE = Path(__file__).parent
@@ -123,6 +121,14 @@ def flag(family: str, block: Mapping[str, Any], name: str) -> bool:
     return bool(block.get(said, False)) if isinstance(said, str) else bool(said)
 
 
+def needs(family: str, method: str) -> tuple[str, ...]:
+    """Presets that a method's block must name, such as its `model`; the method is not imported."""
+    named: tuple[str, ...] = declared.constant(
+        module_of(family, method), "NEEDS", methods.NEEDS[family]
+    )
+    return named
+
+
 def module_of(family: str, method: str) -> str:
     """Dotted name of a method's module, ours or an installed one.
 
@@ -130,14 +136,14 @@ def module_of(family: str, method: str) -> str:
         ConfigError: There is no such family or method; the message lists those there are.
     """
     if family not in VERSIONED:
-        raise ConfigError(f"no family `{family}`.{suggestion(family, VERSIONED)}")
+        raise ConfigError(f"no family `{family}`.{validation.suggestion(family, VERSIONED)}")
     if method.isidentifier() and (_HERE / family / f"{method}.py").is_file():
         ours = f"kit.{family}.{method}"
         if declared.constant(ours, "VERSION") is not None:
             return ours
     outside = installed(family)
     if method not in outside:
-        known = suggestion(method, [*names(family), *outside])
+        known = validation.suggestion(method, [*names(family), *outside])
         raise ConfigError(f"{family}: no method `{method}`.{known}")
     return outside[method]
 
@@ -190,7 +196,7 @@ def _bound(family: str, settings: Mapping[str, Any], kind: type) -> types.Simple
     method = str(settings.get("method"))
     module, where = load(family, method), f"{family}.{method}"
     own = {k: v for k, v in settings.items() if k not in ("method", *LOADED)}
-    config = parse(module.Config, own, where)
+    config = validation.parse(module.Config, own, where)
     said = {name: declared.constant(module_of(family, method), name, methods.FLAGS[name])
             for name in methods.FLAGS}  # fmt: skip
     flags = {n: getattr(config, v) if isinstance(v, str) else v for n, v in said.items()}
@@ -220,56 +226,3 @@ def _function(module: types.ModuleType, like: Callable[..., Any], where: str) ->
             f"({', '.join([*plain, *named])}); see kit/methods.py."
         ) from None
     return cast(Callable[..., Any], function)
-
-
-def parse(config: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    """Build a frozen config dataclass, strictly.
-
-    Raises:
-        ConfigError: An unknown key (the nearest known one is suggested) or a value of another type.
-    """
-    hints = get_type_hints(config)
-    known = [field.name for field in dataclasses.fields(config)]
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key `{key}`.{suggestion(key, known)}")
-        if not _fits(value, hints[key]):
-            wanted = getattr(hints[key], "__name__", str(hints[key]))
-            raise ConfigError(f"{where}.{key}: expected {wanted}, got {value!r}.")
-    built = {k: _built(v, hints[k], f"{where}.{k}") for k, v in values.items()}
-    return config(**built)
-
-
-def _built(value: Any, hint: Any, where: str) -> Any:
-    """A value as the dataclass wants it: tuples for lists, and dataclasses within it."""
-    if dataclasses.is_dataclass(hint):
-        return parse(hint, value, where)  # type: ignore[arg-type]
-    return tuple(value) if isinstance(value, list) else value
-
-
-def suggestion(key: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known key, and all of them."""
-    known = sorted(known)
-    near = difflib.get_close_matches(key, known, n=1)
-    guess = f" Did you mean `{near[0]}`?" if near else ""
-    return f"{guess} Known: {', '.join(known) or 'none'}."
-
-
-def _fits(value: object, hint: Any) -> bool:
-    """Whether a YAML value may stand for an annotated field; an int may stand for a float."""
-    if dataclasses.is_dataclass(hint):
-        return isinstance(value, Mapping)
-    if get_origin(hint) is types.UnionType:
-        return any(_fits(value, choice) for choice in get_args(hint))
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        return isinstance(value, (list, tuple)) and all(_fits(v, item) for v in value)
-    if get_origin(hint) is Mapping:  # of text to text
-        return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
-    if get_origin(hint) is not None:  # Literal
-        return value in get_args(hint)
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)

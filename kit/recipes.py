@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kit import plugins
+from kit import declared, plugins
+from kit.core import validation
 from kit.core.errors import ConfigError
 
 PARTS = {
@@ -25,7 +26,8 @@ PARTS = {
     "emission": "emissions",
     "fallback": "fallbacks",
 }  # the parts of a recipe, in the order in which they stand in its path, and where presets live
-PROBES = 3  # frames per object on which a fallback compares, if its preset does not say
+# Frames per object on which a fallback compares, if its preset does not say.
+PROBES: int = declared.constant("kit.labelling.fallback", "PROBES")
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def _add(
         circle = " -> ".join((*waiting, name))
         raise ConfigError(f"recipes.{name}.after: recipes wait for each other: {circle}.")
     if name not in values["recipes"]:
-        known = plugins.suggestion(name, values["recipes"])
+        known = validation.suggestion(name, values["recipes"])
         raise ConfigError(f"recipes.{waiting[-1]}.after: no recipe `{name}`.{known}")
     if name not in found:
         first = values["recipes"][name].get("after")

@@ -1,6 +1,8 @@
 """Shared by all tests: where reference data lies, and a small drawn video."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,23 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real clips beside the project (shared/data/real)")
     return folder
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of modules in which packages can be installed; see `outsiders`."""
+    from kit import declared, plugins
+
+    folder, remembered = (
+        tmp_path / "site",
+        (plugins.installed, declared.source_file, declared.settings),
+    )
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    for function in remembered:
+        function.cache_clear()
+    yield folder
+    for function in remembered:
+        function.cache_clear()
+    for name in [m for m in sys.modules if m.partition(".")[0] in ("their_team", "rivals")]:
+        del sys.modules[name]

@@ -7,10 +7,13 @@ MODULE = '''"""Anchors: the candidates that the detector was surest of, whatever
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from kit.core.limits import Range, Share
 from kit.core.types import Anchor, Evidence, Selection, Video
 
 VERSION = 7
+Few = Annotated[int, Range(1, 9)]
 Path(__file__).with_name("imported").touch()
 
 
@@ -18,8 +21,8 @@ Path(__file__).with_name("imported").touch()
 class Config:
     """What is enough."""
 
-    most: int = 1  # per object
-    least: float = 0.0  # score
+    most: Few = 1  # per object
+    least: Share = 0.0  # score
 
 
 def select(video: Video, evidence: Evidence, config: Config) -> Selection:

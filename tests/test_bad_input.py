@@ -310,14 +310,14 @@ def test_snakemake_shows_what_is_wrong(tmp_path: Path) -> None:
 SETTINGS: list[tuple[str, str, tuple[str, ...]]] = [
     ("anchors", '{"method": "topk"}', ("no method `topk`", "`top_k`")),
     ("anchors", '{"method": "top_k", "topk": 1}', ("selectors.top_k", "`topk`", "mean `top_k`?")),
-    ("anchors", '{"method": "top_k", "top_k": "1"}', ("top_k.top_k", "expected int", "'1'")),
+    ("anchors", '{"method": "top_k", "top_k": "1"}', ("top_k.top_k", "type integer", "'1'")),
     ("anchors", "{}", ("no method `None`", "first_frame", "top_k")),
     ("candidates", '{"method": "exemplar_tokens"}', ("`model` must be", '"source"', "got None")),
     ("features", '{"method": "dinov3", "model": "dinov3"}', ("`model` must be", "got 'dinov3'")),
     ("masks", '{"method": "greedy"}', ("`tracker` must be", '"method"', "got None")),
     ("masks", '{"tracker": {"method": "sam3"}}', ("`model` must be", "got None")),
     ("draw", '{"frame": 9}', ("data.draw: unknown key `frame`", "mean `frames`?")),
-    ("draw", '{"frames": "9"}', ("data.draw.frames", "expected int", "'9'")),
+    ("draw", '{"frames": "9"}', ("data.draw.frames", "type integer", "'9'")),
 ]
 
 

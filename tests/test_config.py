@@ -3,18 +3,22 @@
 import copy
 import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+import outsiders
 import pytest
 import yaml
 
-from kit import config, plugins
-from kit import config as config_file
+from kit import config, declared, plugins, schema
+from kit.cli import main
 from kit.config import Config
+from kit.core import limits, validation
 from kit.core.errors import ConfigError
 from kit.data import synthetic
+from kit.labelling import emission, fallback
 from kit.training import loop, optimiser
 
 FOLDER = Path(__file__).parents[1] / "config"
@@ -324,19 +328,28 @@ def test_there_are_methods_in_every_family() -> None:
     assert {family for family, _ in methods()} == set(plugins.FAMILIES)
 
 
+def test_the_schema_says_what_methods_take() -> None:
+    """A setting is written once, in its method's file; the schema's part on it is made."""
+    _, _, stands = schema.FILE.read_text().partition(schema.MARK)
+    command = "python -m kit schema --write config/schema.yaml"
+    assert stands == schema.made(), f"config/schema.yaml is behind the methods. Run: {command}"
+
+
 @pytest.mark.parametrize(("family", "method"), methods())
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_schema_knows_the_keys_of_every_method(family: str, method: str) -> None:
-    """A new setting is written twice, in its dataclass and in config/schema.yaml."""
-    schema = yaml.safe_load(config.SCHEMA.read_text())["$defs"][family.removesuffix("s")]
-    blocks = [
-        rule["then"]["properties"]
-        for rule in schema["allOf"]
-        if rule["if"]["properties"]["method"]["const"] == method
-    ]
-    assert len(blocks) == 1, f"config/schema.yaml: {family}.{method} stands there {len(blocks)}x"
-    fields = {field.name for field in dataclasses.fields(plugins.load(family, method).Config)}
-    assert set(blocks[0]) - {"method", *config.RESOLVED, *config.NAMED} == fields
+def test_settings_are_read_from_the_source_as_python_reads_them(family: str, method: str) -> None:
+    config = plugins.load(family, method).Config
+    assert declared.settings(f"kit.{family}.{method}") == limits.settings_of(config)
+
+
+def test_the_command_that_makes_the_schema(tmp_path: Path) -> None:
+    file = tmp_path / "schema.yaml"
+    by_hand, mark, _ = schema.FILE.read_text().partition(schema.MARK)
+    file.write_text(f"{by_hand}{mark}  selector: {{}}\n")
+    assert main(["schema", "--write", str(file)]) == 0
+    assert file.read_text() == schema.FILE.read_text()
+    file.write_text("a: 1\n")
+    assert main(["schema", "--write", str(file)]) == 2
 
 
 @pytest.mark.parametrize(
@@ -348,23 +361,92 @@ def test_schema_knows_the_keys_of_every_method(family: str, method: str) -> None
     ],
 )
 def test_schema_knows_the_keys_of_drawing_and_training(block: str, config: type[Any]) -> None:
-    found = yaml.safe_load(config_file.SCHEMA.read_text())["$defs"]
+    found = yaml.safe_load(schema.FILE.read_text())["$defs"]
     for key in block.split("."):
         found = found[key]
     assert set(found["properties"]) == {field.name for field in dataclasses.fields(config)}
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"topk": 3}, ["top_k: unknown key `topk`", "Did you mean `top_k`?"]),
-        ({"top_k": "3"}, ["top_k.top_k: expected int, got '3'"]),
-        ({"top_k": True}, ["expected int, got True"]),
-        ({"min_score": "high"}, ["expected float"]),
-    ],
-)
-def test_settings_given_by_hand_are_checked_too(values: dict[str, Any], words: list[str]) -> None:
+# What a method may not be told: preset in a configuration, key, value, and the words for it.
+WRONG: list[tuple[str, str, object, str]] = [
+    ("selectors.top3", "top_k", -5, "-5 is not allowed; it must be at least 0."),
+    ("selectors.top3", "top_k", 101, "101 is not allowed; it must be at most 100."),
+    ("selectors.top3", "top_k", "3", "'3' is not allowed; it must be of type integer."),
+    ("selectors.top3", "top_k", True, "True is not allowed; it must be of type integer."),
+    ("selectors.top3", "top_k", 3.0, "3.0 is not allowed; it must be of type integer."),
+    ("selectors.top3", "min_score", 7, "7 is not allowed; it must be at most 1."),
+    ("selectors.top3", "min_score", math.nan, "nan is not allowed; it must be of type number."),
+    ("selectors.top3", "topk", 3, "unknown key `topk`. Did you mean `top_k`? Known:"),
+    ("selectors.missing", "max_ratio", 0, "0 is not allowed; it must be more than 0."),
+    ("selectors.checked", "min_absence", 0, "0 is not allowed; it must be at least 1."),
+    ("detectors.exemplar", "max_per_frame", 0, "0 is not allowed; it must be at least 1."),
+    ("detectors.exemplar", "text", "no", "'no' is not allowed; it must be of type boolean."),
+    ("embedders.dinov3", "size", 100, "100 is not allowed; it must be a multiple of 16."),
+    ("embedders.dinov3", "pooling", "max", "'max' is not allowed; choose one of masked_mean, cls"),
+    ("embedders.dinov3", "angles", 30, "30 is not allowed; it must be of type array."),
+    ("embedders.dinov3", "angles", [900], "900 is not allowed; it must be at most 359."),
+    ("trackers.sam3", "rows", 0, "0 is not allowed; it must be at least 1."),
+    ("propagators.sam3", "direction", "up", "'up' is not allowed; choose one of forward, back"),
+    ("propagators.sam3", "min_effective_iou", 2, "2 is not allowed; it must be at most 1."),
+    ("emissions.nearest", "overlap", "last", "'last' is not allowed; choose one of logits, small"),
+    ("emissions.nearest", "presence", -1, "-1 is not allowed; it must be at least 0."),
+    ("emissions.nearest", "presense", 1, "unknown key `presense`. Did you mean `presence`?"),
+    ("fallbacks.safe", "silence", 2, "2 is not allowed; it must be at most 1."),
+    ("fallbacks.safe", "probes", 0, "0 is not allowed; it must be at least 1."),
+    ("fallbacks.safe", "silense", 1, "unknown key `silense`. Did you mean `silence`?"),
+]
+
+
+@pytest.mark.parametrize(("preset", "key", "value", "words"), WRONG)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_by_hand_and_in_a_configuration_the_same_is_refused(
+    demo: dict[str, Any], preset: str, key: str, value: object, words: str
+) -> None:
+    """The same sentence, after a path that says where it stands."""
+    demo["fallbacks"] = {"safe": {"propagator": "sam3"}}
     with pytest.raises(ConfigError) as refusal:
-        plugins.configured("selectors", {"method": "top_k", **values})
-    for word in words:
-        assert word in str(refusal.value)
+        Config(edited(demo, f"{preset}.{key}", value))
+    assert any(words in line for line in str(refusal.value).splitlines())
+    assert str(refusal.value).startswith(preset)
+    family, name = preset.split(".")
+    with pytest.raises(ConfigError) as refusal:
+        by_hand(family, {"method": demo[family][name].get("method"), key: value})
+    assert any(words in line for line in str(refusal.value).splitlines())
+
+
+def by_hand(family: str, values: dict[str, Any]) -> None:
+    """What a stage does with its settings."""
+    singles = {"emissions": emission.Config, "fallbacks": fallback.Config}
+    if family in singles:
+        del values["method"]
+        validation.parse(singles[family], values, family)
+    else:
+        plugins.configured(family, values)
+
+
+def test_what_must_be_given_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"detectors\.concept: the key `concepts` is missing"):
+        plugins.configured("detectors", {"method": "concept"})
+
+
+def test_methods_of_other_packages_are_checked_alike(demo: dict[str, Any], outside: Path) -> None:
+    """Nothing of them is imported for that: the package would raise an error."""
+    outsiders.install(outside)
+    demo["selectors"]["top3"] = {"method": "loudest", "most": 2}
+    plan = Config(demo)
+    assert json.loads(plan.settings("selectors", "top3")) == {"method": "loudest", "most": 2}
+    assert plan.versions("selectors", "top3") == "loudest=7"
+    for key, value, words in (
+        ("mots", 2, "selectors.top3: unknown key `mots`. Did you mean `most`?"),
+        ("most", 0, "selectors.top3.most: 0 is not allowed; it must be at least 1"),
+        ("least", 2, "selectors.top3.least: 2 is not allowed; it must be at most 1"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            Config(edited(demo, f"selectors.top3.{key}", value))
+
+
+def test_a_type_that_cannot_be_read_without_running_the_file(outside: Path) -> None:
+    unread = outsiders.MODULE.replace("least: Share", "least: numpy.float32")
+    outsiders.install(outside, module=unread)
+    with pytest.raises(ConfigError, match=r"loudest\.py: the type `numpy\.float32` of a setting"):
+        declared.settings("their_team.loudest")

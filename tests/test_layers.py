@@ -31,15 +31,16 @@ LAYERS = {
     "declared": {"core"},
     "methods": {"core", "detectors", "embedders", "trackers"},  # for types alone
     "plugins": {"core", "declared", "methods"},
-    "recipes": {"core", "plugins"},
+    "recipes": {"core", "declared", "plugins"},
+    "schema": {"core", "declared", "methods", "plugins"},
     "concepts": {"core"},
-    "config": {"core", "plugins", "recipes", "concepts"},
+    "config": {"core", "plugins", "recipes", "schema", "concepts"},
     "stages": {
         "core", "data", "metrics", "submission", "report", "runtime", "plugins", "labelling",
         "methods", "detectors", "embedders", "trackers", "propagators", "training",
     },
     "arguments": set(),
-    "cli": {"arguments", "core", "stages", "submission", "metrics", "data", "runtime"},
+    "cli": {"arguments", "core", "stages", "submission", "metrics", "data", "runtime", "schema"},
     "__main__": {"cli"},
 }  # fmt: skip
 FILES = sorted(KIT.rglob("*.py"))

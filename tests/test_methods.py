@@ -32,20 +32,6 @@ KINDS: dict[str, type] = {
 TYPES = {c.__name__: c for c in (Search, Asked, Views, Crop, Tracker)}
 
 
-@pytest.fixture
-def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of modules in which packages can be installed."""
-    (tmp_path / "site").mkdir()
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    for function in (plugins.installed, declared.source_file):
-        function.cache_clear()
-    yield tmp_path / "site"
-    for function in (plugins.installed, declared.source_file):
-        function.cache_clear()
-    for name in [m for m in sys.modules if m.partition(".")[0] in ("their_team", "rivals")]:
-        del sys.modules[name]
-
-
 def functions(family: str, name: str) -> list[Callable[..., Any]]:
     """Those that the type of a method's family declares."""
     kind = KINDS[family]

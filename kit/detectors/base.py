@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 
+from kit.core.limits import Positive, Range, Share
 from kit.core.masks import Mask, box_of, ious
 from kit.core.types import Candidate, FirstPass, FrameSource, Image, Video
 
@@ -58,10 +59,10 @@ class Search:
 class Limits:
     """Which answers become candidates; defaults are those of SAM 3 (transformers: 0.3, no NMS)."""
 
-    threshold: float = 0.3  # score that they must reach, 0..1
-    nms_iou: float = 0.7  # masks that overlap more are one candidate
-    max_per_frame: int = 10  # the best that are kept, per object
-    stride: int = 1  # every n-th later frame is searched
+    threshold: Share = 0.3  # score that they must reach, 0..1
+    nms_iou: Share = 0.7  # masks that overlap more are one candidate
+    max_per_frame: Annotated[int, Range(1, 200)] = 10  # the best that are kept, per object
+    stride: Positive = 1  # every n-th later frame is searched
     look_alikes: bool = False  # search the first frame too, for what is not the target (`margin`)
 
 

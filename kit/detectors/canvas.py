@@ -12,12 +12,14 @@ The price: every (frame, object) is a canvas of its own and needs a vision pass 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as resizing
 
 from kit.core.ahead import ahead
+from kit.core.limits import Range
 from kit.core.masks import Mask, box_of
 from kit.core.types import Candidate, FrameSource, Image
 from kit.detectors.base import Exemplar, Limits, Search, isolated, searched
@@ -33,12 +35,14 @@ SOURCE = "canvas"
 class Config(Limits):
     """What the canvas shows; the share of rows is that of the public reports."""
 
-    rows: float = 0.75  # share of the canvas that the searched frame gets
+    # share of the canvas that the searched frame gets
+    rows: Annotated[float, Range(0.1, 0.9)] = 0.75
     # False: of the first frame only a band of rows around the object, as little squeezed as the
     # searched frame; the whole first frame is squeezed three times as much (at 0.75)
     whole_exemplar: bool = True
     fill_background: bool = False  # paint out the first frame around the object
-    dilation: float = 0.1  # of what is not painted out, share of the longer side of the box
+    # of what is not painted out, share of the longer side of the box
+    dilation: Annotated[float, Range(0, 2)] = 0.1
 
 
 @dataclass(frozen=True)

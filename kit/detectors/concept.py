@@ -11,9 +11,11 @@ no geometry token goes with a phrase that stands alone.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 
+from kit.core.limits import PerVideo
 from kit.core.types import Candidate
 from kit.detectors import prompting
 from kit.detectors.base import Limits, Search, searched
@@ -30,7 +32,7 @@ class Config(Limits):
     """What to ask for."""
 
     # object id to phrase, of this video; in a config: video to that, or a JSON file of the same
-    concepts: Mapping[str, str] = field(default_factory=dict)
+    concepts: Annotated[Mapping[str, str], PerVideo()] = field(kw_only=True)
 
 
 def detect(search: Search, config: Config) -> Iterator[Candidate]:

@@ -14,13 +14,14 @@ each as large to DINOv3 as the whole frame was, and drawn from a picture of thei
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as nnf
 
+from kit.core.limits import MultipleOf, Positive, Range, Share
 from kit.core.masks import Mask, encode_rle
 from kit.core.types import Candidate, Image
 from kit.detectors.base import Exemplar, Limits, Search, distinct, searched, shows_target
@@ -40,12 +41,14 @@ _STD = (0.229, 0.224, 0.225)
 class Config(Limits):
     """Chosen by us and not tuned on any data."""
 
-    threshold: float = 0.5  # cosine with the target that a region's best patch must reach
-    size: int = 768  # longer side of the frame as DINOv3 sees it, a multiple of its patch (16)
-    contrast: float = 0.0  # a patch's least lead; below 0 lets look-alikes of frame 0 through
+    threshold: Share = 0.5  # cosine with the target that a region's best patch must reach
+    # longer side of the frame as DINOv3 sees it, a multiple of its patch (16)
+    size: Annotated[int, Range(32, 2048), MultipleOf(16)] = 768
+    # a patch's least lead; below 0 lets look-alikes of frame 0 through
+    contrast: Annotated[float, Range(-2, 2)] = 0.0
     prompts: Literal["both", "box", "point"] = "both"  # what the decoder is told of a region
-    across: int = 3  # patches that a target should be wide; smaller ones are sought in tiles
-    tiles: int = 3  # a side, at most; each is a pass of its own. 1: never
+    across: Positive = 3  # patches that a target should be wide; smaller ones are sought in tiles
+    tiles: Annotated[int, Range(1, 8)] = 3  # a side, at most; each is a pass of its own. 1: never
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ the name of the thing (F1 0.46 and 0.87, PerSeg and LVIS); `concepts` gives name
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
+from kit.core.limits import PerVideo, Range
 from kit.core.masks import Mask, box_of
 from kit.core.types import Candidate
 from kit.detectors import prompting
@@ -41,10 +42,11 @@ class Config(Limits):
     coordinates: bool = True  # False: forget where the box stood, keep its look
     text: bool = True  # False: leave out the word "visual"
     # object id to the phrase that takes the place of "visual" (see `concept`)
-    concepts: Mapping[str, str] = field(default_factory=dict)
+    concepts: Annotated[Mapping[str, str], PerVideo()] = field(default_factory=dict)
     accepted: bool = False  # a second round: the anchors of a first pass are exemplars too
     fill_background: bool = False  # paint out the first frame around the object before encoding it
-    dilation: float = 0.1  # of what is not painted out, share of the longer side of the box
+    # of what is not painted out, share of the longer side of the box
+    dilation: Annotated[float, Range(0, 2)] = 0.1
 
 
 def detect(search: Search, config: Config) -> Iterator[Candidate]:

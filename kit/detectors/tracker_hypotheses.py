@@ -9,10 +9,12 @@ object for absent there is no candidate.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as nnf
 
+from kit.core.limits import Range, Share
 from kit.core.masks import Mask, encode_rle
 from kit.core.types import Candidate, FirstPass
 from kit.detectors.base import Exemplar, Limits, Search, accepted, distinct, searched
@@ -29,9 +31,9 @@ NEEDS = ("tracker",)
 class Config(Limits):
     """Chosen by us and not tuned on any data."""
 
-    threshold: float = 0.0  # of predicted IoU times presence, 0..1
-    sure_iou: float = 0.8  # IoU that the first pass must predict to be believed
-    recalled: int = 3  # sure frames beside the given one and the anchors
+    threshold: Share = 0.0  # of predicted IoU times presence, 0..1
+    sure_iou: Share = 0.8  # IoU that the first pass must predict to be believed
+    recalled: Annotated[int, Range(0, 100)] = 3  # sure frames beside the given one and the anchors
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ own, and another threshold here, or another member, searches no frame again.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kit.core.limits import Share
 from kit.core.types import Candidate
 from kit.detectors.base import distinct
 
@@ -21,7 +22,7 @@ NEEDS = ("of",)
 class Config:
     """What counts as the same region."""
 
-    nms_iou: float = 0.7  # masks that overlap more are one candidate
+    nms_iou: Share = 0.7  # masks that overlap more are one candidate
 
 
 def merge(found: Sequence[Sequence[Candidate]], config: Config) -> list[Candidate]:

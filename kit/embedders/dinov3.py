@@ -6,13 +6,14 @@ representation" (arXiv 2603.23788, section 3.2); whether that is CLS or patches 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as nnf
 from numpy.typing import NDArray
 
+from kit.core.limits import MultipleOf, Range
 from kit.core.masks import Mask
 from kit.core.types import Image
 from kit.embedders import crops
@@ -32,12 +33,15 @@ class Config:
 
     # of the patches under the mask, the class token, or the two side by side with equal weight
     pooling: Literal["masked_mean", "cls", "both"] = "masked_mean"
-    size: int = 224  # side of the crop in pixels, a multiple of the patch size (16)
-    padding: float = 0.15  # margin around the box, share of its longer side
+    # side of the crop in pixels, a multiple of the patch size (16)
+    size: Annotated[int, Range(32, 1024), MultipleOf(16)] = 224
+    padding: Annotated[float, Range(0, 2)] = 0.15  # margin around the box, share of its longer side
     fill_background: bool = False  # paint out what is not the object
     flips: bool = True  # mirror images in the target's pool
     rotations: bool = True  # quarter turns in the target's pool
-    angles: tuple[int, ...] = ()  # other turns, degrees counter-clockwise; not mirrored
+    angles: tuple[
+        Annotated[int, Range(-359, 359)], ...
+    ] = ()  # other turns, degrees counter-clockwise; not mirrored
     scale: bool = False  # a smaller and a larger one in the pool; these and what follows, upright
     blur: bool = False  # one out of focus
     gamma: bool = False  # one in brighter and one in dimmer light

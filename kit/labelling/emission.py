@@ -1,19 +1,30 @@
 """What is emitted of soft masks: when an object counts as present, and who wins an overlap."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 
 from kit.core import masks
-from kit.core.errors import ConfigError
 from kit.core.labels import Labels
+from kit.core.limits import Range
 from kit.core.types import MaskNotes, Video
 from kit.labelling.overlaps import settle
 
 Rule = Callable[[float, float], bool]  # of object score logit and predicted IoU
-OVERLAP = ("logits", "smaller", "surer", "nearest")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What decides."""
+
+    # "library": as propagated; "expected_score": see `emits`; a number: the logit to be above
+    presence: Literal["library", "expected_score"] | Annotated[float, Range(0)] = "library"
+    # of two that claim a pixel: whose logit is higher, who is smaller, who is surer of the frame,
+    # or who was prompted nearest in time
+    overlap: Literal["logits", "smaller", "surer", "nearest"] = "logits"
 
 
 def emits(presence: float, iou: float) -> bool:
@@ -36,9 +47,9 @@ PRESENCE: dict[str, Rule] = {"library": lambda presence, iou: True, "expected_sc
 
 def rule(value: str | float) -> Rule:
     """The rule by which an object counts as present: one with a name, or a logit to be above."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return lambda presence, iou: presence > value
-    return PRESENCE[choice({"presence": value}, "presence", tuple(PRESENCE))]
+    if isinstance(value, str):
+        return PRESENCE[value]
+    return lambda presence, iou: presence > value
 
 
 class Emission:
@@ -123,15 +134,3 @@ class Emission:
         here = self.video.index(frame)
         prompted = [self.video.index(f) for f in self.notes.prompted[object_id]]
         return min((float(abs(index - here)) for index in prompted), default=math.inf)
-
-
-def choice(values: Mapping[str, Any], key: str, allowed: tuple[str, ...]) -> str:
-    """A setting that is one of some words; the first one where it is not given.
-
-    Raises:
-        ConfigError: It is none of them.
-    """
-    value = values.get(key, allowed[0])
-    if value not in allowed:
-        raise ConfigError(f"emission.{key}: {value!r} is not allowed; choose one of {allowed}.")
-    return str(value)

@@ -1,13 +1,25 @@
 """Which of two results an object has: the one that tracks back to its first mask more surely."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
 from kit.core.labels import Labels
+from kit.core.limits import Range, Share
 from kit.core.masks import encode_png
 from kit.core.types import Cycle, MaskNotes, Verdict
+
+PROBES = 3
+
+
+@dataclass(frozen=True)
+class Config:
+    """What decides between two results."""
+
+    probes: Annotated[int, Range(1, 100)] = PROBES  # frames per object on which both are compared
+    silence: Share = 0.5  # IoU that drawing nothing counts as
 
 
 def judge(cycles: Sequence[Cycle], silence: float) -> Verdict:

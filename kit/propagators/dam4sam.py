@@ -53,6 +53,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from kit.core.limits import Count, Positive, Share
 from kit.core.masks import Mask
 from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators.objects import Choice, Way, follow
@@ -72,13 +73,13 @@ _FAR = 300  # frames; sizes that lie further back do not count
 class Config:
     """Defaults are those of paper and published code."""
 
-    stride: int = 5  # Delta: of frames before the last one, every so many is recalled
-    recent: int = 3  # frames recalled at least, however full the DRM
-    distractors: int = 3  # frames held on to beside the prompts, the newest
-    min_iou: float = 0.8  # theta_IoU: held on to if the predicted IoU is above
-    max_change: float = 0.2  # theta_area: ... and the area is no further from the median
-    max_ratio: float = 0.7  # theta_anc: ... and the ratio of the boxes is no higher
-    gap: int = 5  # ... and the last one is more than so many frames back
+    stride: Positive = 5  # Delta: of frames before the last one, every so many is recalled
+    recent: Positive = 3  # frames recalled at least, however full the DRM
+    distractors: Count = 3  # frames held on to beside the prompts, the newest
+    min_iou: Share = 0.8  # theta_IoU: held on to if the predicted IoU is above
+    max_change: Share = 0.2  # theta_area: ... and the area is no further from the median
+    max_ratio: Share = 0.7  # theta_anc: ... and the ratio of the boxes is no higher
+    gap: Count = 5  # ... and the last one is more than so many frames back
     whole_boxes: bool = False  # ... which take in their last row and column
     online: bool = True  # pointers do not know how long the video is
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames

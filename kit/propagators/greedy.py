@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from kit.core.limits import Count, Share
 from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators.backward import Reversed
 from kit.propagators.objects import Answers, Choice, Way, blind, follow
@@ -39,9 +40,9 @@ class Config:
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames
     keep_first_prompt: bool = False  # the first mask always is among the anchors attended to
     redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's
-    min_effective_iou: float | None = None  # upstream SAM 3: 0.01; recall only frames above it
+    min_effective_iou: Share | None = None  # upstream SAM 3: 0.01; recall only frames above it
     direction: Literal["forward", "backward", "both"] = "forward"  # see `propagate`
-    clear_around_anchors: int = 0  # upstream SAM 3: 7; forget this many frames before an anchor
+    clear_around_anchors: Count = 0  # upstream SAM 3: 7; forget this many frames before an anchor
 
     @property
     def is_forward(self) -> bool:

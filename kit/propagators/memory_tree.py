@@ -17,8 +17,9 @@ objects can share a bucket (SAM 3.1) each has one of its own here, as its pathwa
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from kit.core.limits import Above, Positive, Range, Share
 from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators.branching import Pick, choose, modulated
 from kit.propagators.objects import Answers
@@ -39,12 +40,14 @@ class Config:
     The published tools/vos_inference.py has an uncertainty of 1, other scripts a `min_iou` of 0.1.
     """
 
-    pathways: int = 3  # P
-    min_iou: float = 0.3  # delta_iou: a frame is recalled if its predicted IoU is above
+    pathways: Positive = 3  # P
+    min_iou: Share = 0.3  # delta_iou: a frame is recalled if its predicted IoU is above
     min_presence: float = 0.0  # ... and its object score logit
-    uncertainty: float = 2.0  # delta_conf: certain where some |object score logit| is above
-    lowest_weight: float = 0.95  # on the keys of the memory of lowest object score
-    highest_weight: float = 1.05  # of the highest
+    # delta_conf: certain where some |object score logit| is above
+    uncertainty: Annotated[float, Range(0)] = 2.0
+    # on the keys of the memory of lowest object score
+    lowest_weight: Annotated[float, Above(0)] = 0.95
+    highest_weight: Annotated[float, Above(0)] = 1.05  # of the highest
     oldest_pointer: bool = False  # use it too; the published code stops one short
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames
     keep_first_prompt: bool = False  # the first mask always is among the anchors attended to

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kit.core.limits import Count, Positive, Share
 from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators.objects import Choice, Way, follow
 from kit.propagators.prompts import Prompted
@@ -32,10 +33,10 @@ VERSION = 3
 class Config:
     """Defaults are upstream's where it has them."""
 
-    promoted: int = 4  # frames promoted at a disappearance
-    min_quality: float = 0.6  # ... of more than this `quality`
+    promoted: Count = 4  # frames promoted at a disappearance
+    min_quality: Share = 0.6  # ... of more than this `quality`
     every: bool = False  # promote at every disappearance, not at the first alone
-    most: int = 8  # promoted frames kept then, the newest
+    most: Positive = 8  # promoted frames kept then, the newest
     redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's
 
 

@@ -38,6 +38,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from kit.core.limits import Count, Share
 from kit.core.types import FrameResult, FrameSource, Prompt
 from kit.propagators import kalman
 from kit.propagators.kalman import Box, Track, box_iou
@@ -57,12 +58,12 @@ LARGE_WEIGHT, WEIGHT = 0.15, 0.25
 class Config:
     """Defaults are those of the published configurations (configs/samurai/*.yaml)."""
 
-    warm_up: int = 15  # stable frames before motion has a say
-    stable_iou: float = 0.3  # a chosen mask of lower predicted IoU ends the track
-    motion_weight: float | None = None  # alpha_kf; null: the trunk's; 0: highest predicted IoU
-    min_iou: float = 0.5  # a frame is recalled if its predicted IoU is above
+    warm_up: Count = 15  # stable frames before motion has a say
+    stable_iou: Share = 0.3  # a chosen mask of lower predicted IoU ends the track
+    motion_weight: Share | None = None  # alpha_kf; null: the trunk's; 0: highest predicted IoU
+    min_iou: Share = 0.5  # a frame is recalled if its predicted IoU is above
     min_presence: float = 0.0  # ... and its object score logit
-    min_motion: float = 0.0  # ... and its motion score, if it has one
+    min_motion: Share = 0.0  # ... and its motion score, if it has one
     anchors: Literal["both", "past"] = "both"  # "past": an anchor does not act on earlier frames
     keep_first_prompt: bool = False  # the first mask always is among the anchors attended to
     redecode_anchors: bool = False  # emit the decoder's mask on anchor frames, not the anchor's

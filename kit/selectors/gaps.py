@@ -11,7 +11,9 @@ sure. With `until_lost` all that follows is one gap, and nothing there counts as
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from kit.core.limits import Range
 from kit.core.types import Anchor, Evidence, FirstPass, Selection, Video, VideoObject
 from kit.selectors.margin import Thresholds, believed, rank
 from kit.selectors.top_k import Room, joined, spread
@@ -24,8 +26,8 @@ READS_FIRST = True
 class Config(Thresholds):
     """Chosen by us and not tuned on any data; thresholds mean what they mean in `margin`."""
 
-    per_gap: int = 2  # anchors in one gap, at most
-    most: int = 6  # new anchors per object, at most
+    per_gap: Annotated[int, Range(1, 100)] = 2  # anchors in one gap, at most
+    most: Annotated[int, Range(0, 100)] = 6  # new anchors per object, at most
 
 
 def select(video: Video, evidence: Evidence, config: Config) -> Selection:

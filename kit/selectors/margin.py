@@ -14,10 +14,12 @@ as what wrong anchors sit on).
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.core.limits import Above, Cosine, Positive, Range, Share
 from kit.core.masks import encode_rle, nested
 from kit.core.types import Evidence, FirstPass, Selection, Video, VideoObject
 from kit.selectors.top_k import Best, Ranking, Room, best_per_frame, joined, like, sought, spread
@@ -29,13 +31,14 @@ VERSION = 2  # also to be raised where what it shares with `top_k` changes
 class Thresholds:
     """What a candidate must reach, and who counts as its rival."""
 
-    min_gap: int = 8  # frames; nearer than this to a better anchor is a redundant neighbour
-    min_score: float = -1.0  # cosine with the target that a candidate must reach
-    min_margin: float = 0.0  # lead over the nearest distractor that a candidate must reach
+    min_gap: Positive = 8  # frames; nearer than this to a better anchor is a redundant neighbour
+    min_score: Cosine = -1.0  # cosine with the target that a candidate must reach
+    # lead over the nearest distractor that a candidate must reach
+    min_margin: Annotated[float, Range(-2, 2)] = 0.0
     # a lead in proportion: distance to the target over distance to the nearest distractor, at most
     # (1 - cosine each; Lowe's ratio test, IJCV 2004, section 7.1: 0.8); null leaves it out
-    max_ratio: float | None = None
-    sure_iou: float = 0.8  # IoU that a first pass must predict to be believed
+    max_ratio: Annotated[float, Above(0)] | None = None
+    sure_iou: Share = 0.8  # IoU that a first pass must predict to be believed
     until_lost: bool = False  # and only up to where it first lost the object
 
 
@@ -43,7 +46,7 @@ class Thresholds:
 class Config(Thresholds):
     """The others mean what they mean in `top_k`."""
 
-    top_k: int = 3  # anchors per object beside the given mask, at most
+    top_k: Annotated[int, Range(0, 100)] = 3  # anchors per object beside the given mask, at most
     suppress_given: bool = True  # the given frame has neighbours too
 
 

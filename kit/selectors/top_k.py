@@ -8,10 +8,12 @@ a neighbour; both are settings here.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.core.limits import Cosine, Positive, Range
 from kit.core.types import Anchor, Candidate, Evidence, Rejected, Selection, Video, VideoObject
 
 VERSION = 2
@@ -21,9 +23,9 @@ VERSION = 2
 class Config:
     """Defaults are the paper's where it gives a number."""
 
-    top_k: int = 3  # anchors per object beside the given mask
-    min_gap: int = 8  # frames; nearer than this to a better anchor is a redundant neighbour
-    min_score: float = -1.0  # cosine a candidate must reach; -1 lets every one through
+    top_k: Annotated[int, Range(0, 100)] = 3  # anchors per object beside the given mask
+    min_gap: Positive = 8  # frames; nearer than this to a better anchor is a redundant neighbour
+    min_score: Cosine = -1.0  # cosine a candidate must reach; -1 lets every one through
     suppress_given: bool = True  # the given frame has neighbours too
 
 

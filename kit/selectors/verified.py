@@ -15,6 +15,7 @@ A config names the selector that proposes (`of`) and the propagator that tracks 
 from dataclasses import dataclass, replace
 
 from kit.core.errors import ConfigError
+from kit.core.limits import Positive, Share
 from kit.core.types import Cycle, Evidence, Rejected, Selection, Video
 
 VERSION = 2
@@ -25,8 +26,9 @@ NEEDS = ("of", "propagator")
 class Config:
     """Chosen by us and not tuned on any data."""
 
-    min_cycle: float = 0.5  # IoU with the given mask that tracking back must reach
-    min_absence: int | None = None  # frames without it on the way that are as good; null: never
+    min_cycle: Share = 0.5  # IoU with the given mask that tracking back must reach
+    # frames without it on the way that are as good; null: never
+    min_absence: Positive | None = None
 
 
 def select(video: Video, evidence: Evidence, config: Config) -> Selection:

@@ -7,8 +7,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from kit import plugins
-from kit.core import files
+from kit.core import files, validation
 from kit.core.errors import ConfigError
 from kit.data import synthetic
 from kit.stages import _settings
@@ -33,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError(f"{args.video}: a drawn video's name ends in its number: drawn_000.")
     drawing = dataclasses.asdict(synthetic.DEMO) | args.settings
     split = drawing.pop("split", "demo")
-    config = plugins.parse(synthetic.Config, drawing, "data.draw")
+    config = validation.parse(synthetic.Config, drawing, "data.draw")
     seed = synthetic.seed_of(split, int(number))
     entry = synthetic.write_video(args.root, args.video, seed, config)
     files.write_json(args.output, {"videos": {args.video: entry}})

@@ -7,20 +7,16 @@ average; else its pixels are those of the first pass, on every frame. Runs no mo
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from kit.core import artifacts, grounds
-from kit.core.errors import ConfigError
+from kit.core import artifacts, grounds, validation
 from kit.core.files import sha256
 from kit.core.labels import Labels
 from kit.core.mask_archive import masks_inputs, read_masks, write_masks
-from kit.labelling.fallback import Settled, judge, notes_of
+from kit.labelling.fallback import Config, Settled, judge, notes_of
 from kit.stages import _settings
 
 VERSION = 1
-SILENCE = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,14 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--masks", type=Path, required=True, help="masks of the second (.zip)")
     parser.add_argument("--cycles", type=Path, required=True, help="both, tracked back (.json)")
     parser.add_argument(
-        "--settings", type=_settings.parsed, required=True, help='{"silence": 0..1}, JSON'
+        "--settings", type=_settings.parsed, required=True, help="fallback preset, JSON"
     )
     parser.add_argument("--output", type=Path, required=True, help="masks (.zip)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Decide for every object of one video."""
-    silence = _silence(args.settings)
+    silence = validation.parse(Config, args.settings, "fallback").silence
     video = artifacts.read_video(args.frames)
     first, second = (
         read_masks(path, video, {"video": video.digest}) for path in (args.first, args.masks)
@@ -50,12 +46,3 @@ def run(args: argparse.Namespace) -> None:
     pngs = ((frame, settled.png(frame)) for frame in video.frames)
     inputs = {**masks_inputs(args.masks), **rivals, "cycles": sha256(args.cycles)}
     write_masks(args.output, video, pngs, lambda: notes_of(settled, first, second), inputs)
-
-
-def _silence(values: Mapping[str, Any]) -> float:
-    value = values.get("silence", SILENCE)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ConfigError(
-            f"fallback.silence: {value!r} is not allowed; it is a number from 0 to 1."
-        )
-    return float(value)

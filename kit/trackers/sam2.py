@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kit.core.errors import ConfigError
+from kit.core.limits import Positive
 from kit.core.masks import Mask
 from kit.core.types import Image
 from kit.trackers.attention import MemoryReader, weighted_keys
@@ -34,7 +35,7 @@ HIERA_L = 144  # channels of its first stage; base+ has 112, small and tiny 96 (
 class Config:
     """Defaults are the library's behaviour."""
 
-    rows: int = 1  # rows of one call; 1 is bit-equal to the library, more is faster on a GPU
+    rows: Positive = 1  # rows of one call; 1 is bit-equal to the library, more is faster on a GPU
     older_attention: bool = False  # only the attention kernels that SAM2Long's base allows
     resample: Literal["bicubic", "bilinear"] = "bicubic"  # of frames; bilinear: as DAM4SAM does
 

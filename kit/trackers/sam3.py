@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from kit.core.limits import Positive
 from kit.core.masks import Mask
 from kit.core.types import Image
 from kit.trackers.attention import MemoryReader, weighted_keys
@@ -31,7 +32,7 @@ OBJECTS_INTERACT = "rows_share_calls"
 class Config:
     """Defaults are the library's behaviour."""
 
-    rows: int = 1  # rows of one call; 1 is bit-equal to the library, more is faster on a GPU
+    rows: Positive = 1  # rows of one call; 1 is bit-equal to the library, more is faster on a GPU
     resample: Literal["bilinear", "bicubic"] = "bilinear"  # of frames; upstream SAM 3: bicubic
     single_mask_pointer: bool = False  # a prompt's pointer from the single-mask token, as upstream
 

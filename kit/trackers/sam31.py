@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from kit.core.errors import DataError
+from kit.core.limits import Positive
 from kit.core.masks import Mask
 from kit.core.types import Image
 from kit.trackers.attention import batches
@@ -48,8 +49,8 @@ _POINTERS, _ANCHORS = 16, 4  # frames whose pointers, and prompted frames that a
 class Config:
     """Defaults are what the weights were trained with, but for the dtype of memories."""
 
-    rows: int = 1  # buckets of one call
-    bucket: int | None = None  # most objects of a bucket; null: as many as the model has slots
+    rows: Positive = 1  # buckets of one call
+    bucket: Positive | None = None  # most objects of a bucket; null: as many as the model has slots
     door: Literal["loop", "state"] = "loop"  # how given masks are remembered, see above
     memory: Literal["bfloat16", "float32"] = "bfloat16"  # in which memories are kept
     plain_codes: bool = False  # count prompted frames like others; not how it was trained

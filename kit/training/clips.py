@@ -12,8 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kit import plugins
-from kit.core import images, label_maps
+from kit.core import images, label_maps, validation
 from kit.core.errors import ConfigError, DataError
 from kit.core.masks import VOID
 from kit.data import layout, synthetic
@@ -233,7 +232,7 @@ def source_of(blocks: Sequence[dict[str, Any]]) -> Mixture:
         if ("draw" in block) == ("root" in block):
             raise ConfigError(f"data: an entry has either `draw` or `root`, got {sorted(block)}.")
         if "draw" in block:
-            config = plugins.parse(synthetic.Config, block["draw"], "data.draw")
+            config = validation.parse(synthetic.Config, block["draw"], "data.draw")
             source: Source = Drawn(config)
         else:
             split = layout.Split(
@@ -242,7 +241,7 @@ def source_of(blocks: Sequence[dict[str, Any]]) -> Mixture:
                 block.get("annotations", "Annotations"),
                 None,
             )
-            changes = plugins.parse(augment.Config, block.get("augment", {}), "data.augment")
+            changes = validation.parse(augment.Config, block.get("augment", {}), "data.augment")
             source = Folder(split, block.get("videos"), block.get("without", ()), changes)
         sources.append((float(block.get("weight", 1.0)), source))
     return Mixture(sources)

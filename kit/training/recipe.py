@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kit import plugins
+from kit.core import validation
 from kit.core.errors import ConfigError
 from kit.core.files import canonical_json, sha256
 from kit.training import clips, loop, optimiser
@@ -46,19 +46,19 @@ def plan(settings: Mapping[str, Any], device: str) -> Plan:
         ConfigError: Something is unknown, missing, or does not fit.
     """
     for key in sorted(set(settings) - set(KEYS)):
-        raise ConfigError(f"training: unknown key `{key}`.{plugins.suggestion(key, KEYS)}")
+        raise ConfigError(f"training: unknown key `{key}`.{validation.suggestion(key, KEYS)}")
     name = settings.get("objective")
     if name not in OBJECTIVES:
         raise ConfigError(
-            f"training: no objective `{name}`.{plugins.suggestion(str(name), OBJECTIVES)}"
+            f"training: no objective `{name}`.{validation.suggestion(str(name), OBJECTIVES)}"
         )
     module = importlib.import_module(f"kit.training.{name}")
     source = clips.source_of(settings.get("data", []))
     phases = [_phase(entry, module.Config, source) for entry in settings.get("phases", [])]
     if not phases:
         raise ConfigError("training: `phases` is empty, so there is nothing to do.")
-    rates = plugins.parse(optimiser.Config, settings.get("optimiser", {}), "optimiser")
-    config = plugins.parse(loop.Config, settings.get("run", {}), "run")
+    rates = validation.parse(optimiser.Config, settings.get("optimiser", {}), "optimiser")
+    config = validation.parse(loop.Config, settings.get("run", {}), "run")
     objective = module.build(settings, source, config, device)
     return Plan(objective, phases, rates, config, sha256(canonical_json(settings).encode()))
 
@@ -69,4 +69,4 @@ def _phase(entry: Mapping[str, Any], config: type[Any], source: clips.Mixture) -
     if ("steps" in entry) == ("epochs" in entry):
         raise ConfigError("phases: each has either `steps` or `epochs`.")
     steps = entry.get("steps") or math.ceil(entry["epochs"] * source.videos() / batch)
-    return loop.Phase(int(steps), batch, plugins.parse(config, own, "phases"))
+    return loop.Phase(int(steps), batch, validation.parse(config, own, "phases"))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from kit import plugins
+from kit.core import validation
 from kit.core.errors import ConfigError
 from kit.training import clips, loop, losses, samples, starting
 from kit.training.batch import Batch, collate
@@ -49,7 +49,7 @@ def build(settings: Mapping[str, Any], source: Source, run: loop.Config, device:
     """
     kind = str(settings.get("kind"))
     if kind not in STEPS:
-        raise ConfigError(f"training: no tracker `{kind}`.{plugins.suggestion(kind, STEPS)}")
+        raise ConfigError(f"training: no tracker `{kind}`.{validation.suggestion(kind, STEPS)}")
     model = starting.load(kind, settings["model"], device)
     if run.recompute:
         starting.recompute(model)
