@@ -17,6 +17,7 @@ if not workflow.config_settings.configfiles:
     configfile: "config/config.yaml"
 
 
+include: "rules/snakemake_internals.smk"
 include: "rules/common.smk"
 include: "rules/train.smk"
 include: "rules/mine.smk"
@@ -35,19 +36,15 @@ localrules:
     results,
 
 
-# Every file of every layer is a target: Snakemake does not rebuild a missing file while what was
-# made from it still lies there, and a failed job would leave older results to be taken for new.
 rule all:
     message:
         "all files are there"
     default_target: True
     input:
-        trained(),
-        mined(),
-        tracked(),
-        scored(),
-        packed(),
-        REPORT,
+        expand(TRAINED, training=CONFIG.trainings),
+        [every_file(part) for part in PLAN.targets()],
+        [every_file(part) for part in PLAN.parts["submission"].values()],
+        PLAN.report,
 
 
 onstart:  # never in a dry run, which shows Snakemake's own reasons
@@ -59,7 +56,7 @@ onstart:  # never in a dry run, which shows Snakemake's own reasons
 onsuccess:
     say_set_aside()
     shell("tail -n +1 {WORK:q}/results/*/scores.txt 2>/dev/null || true")
-    print(f"report: {REPORT}\narchives: {WORK}/submission/")
+    print(f"report: {PLAN.report}\narchives: {WORK}/submission/")
 
 
 onerror:

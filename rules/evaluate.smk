@@ -6,79 +6,43 @@ MAKES    {WORK}/scores/PATH/VIDEO.json
          {WORK}/results/RECIPE/scores.txt, metrics.json, objects.csv, results.json
 """
 
-SCORES = f"{WORK}/scores/{{path}}/{{video}}.json"
-RESULTS = f"{WORK}/results/{{recipe}}/results.json"
-AUDITS = f"{WORK}/audits/{{mining}}/{{video}}.json"
-AUDITED = {m.mining: m for m in MININGS.values() if "detector" in m.parts}
-
-
-def scored():
-    """Scores and audits of every video, results of every recipe; nothing without ground truth."""
-    if not HAS_TRUTH:
-        return []
-    return [
-        *[gated(recipe, SCORES) for recipe in PATHS.values()],
-        *[gated(recipe, RESULTS) for recipe in RECIPES.values()],
-        *[gated(m, AUDITS, mining=mining) for mining, m in AUDITED.items()],
-    ]
-
-
-def masks_of(wildcards):
-    """The masks of one video, whose anchors are known by then."""
-    await_anchors(PATHS[wildcards.path])
-    return MASKS.format(path=wildcards.path, video=wildcards.video)
-
 
 rule scores:
     """Score the masks of one video with the official measures."""
     message:
-        "scores {wildcards.video} ({wildcards.path})"
+        "scores {wildcards.video} ({wildcards.key})"
     input:
-        frames=rules.frames.output,
-        masks=masks_of,
-        decided=lambda wildcards: decided(PATHS[wildcards.path], [wildcards.video]),
+        reads("scores"),
     output:
-        SCORES,
+        made("scores"),
     log:
-        f"{WORK}/logs/scores/{{path}}/{{video}}.log",
+        f"{WORK}/logs/scores/{{key}}/{{video}}.log",
     benchmark:
-        f"{WORK}/benchmarks/scores/{{path}}/{{video}}.tsv"
+        f"{WORK}/benchmarks/scores/{{key}}/{{video}}.tsv"
+    wildcard_constraints:
+        key=keys("scores"),
     params:
-        source=lambda wildcards: source(wildcards.video),
-        version=version("scores") + f" mosev2={plugins.version('metrics', 'mosev2')}",
+        source=source,
+        version=version("scores"),
     shell:
         "{PYTHON:q} -m kit scores --frames {input.frames:q} --masks {input.masks:q} --output {output:q} > {log:q} 2>&1"
-
-
-def audited_by(wildcards):
-    """The candidates and anchors of one video, and the first pass they were meant for."""
-    recipe, video = AUDITED[wildcards.mining], wildcards.video
-    await_anchors(recipe)
-    return {
-        "candidates": CANDIDATES.format(found=recipe.candidates, video=video),
-        "anchors": ANCHORS.format(mining=recipe.mining, video=video),
-        "first": first_files(recipe, [video]),
-    }
 
 
 rule audits:
     """Compare candidates and anchors of one video with its ground truth."""
     message:
-        "audits {wildcards.video} ({wildcards.mining})"
+        "audits {wildcards.video} ({wildcards.key})"
     input:
-        unpack(audited_by),
-        frames=rules.frames.output,
+        reads("audits"),
     output:
-        AUDITS,
+        made("audits"),
     log:
-        f"{WORK}/logs/audits/{{mining}}/{{video}}.log",
+        f"{WORK}/logs/audits/{{key}}/{{video}}.log",
     wildcard_constraints:
-        mining=any_of(AUDITED),
+        key=keys("audits"),
     params:
-        first=lambda wildcards: flags(
-            first_pass(AUDITED[wildcards.mining], wildcards.video)
-        ),
-        source=lambda wildcards: source(wildcards.video),
+        first=first_pass("audits"),
+        source=source,
         version=version("audits"),
     shell:
         "{PYTHON:q} -m kit audits --frames {input.frames:q} --candidates {input.candidates:q} --anchors {input.anchors:q} {params.first} --output {output:q} > {log:q} 2>&1"
@@ -87,21 +51,22 @@ rule audits:
 rule results:
     """Put the scores of all videos together."""
     message:
-        "results {wildcards.recipe}"
+        "results {wildcards.key}"
     input:
-        masks=lambda wildcards: gated(RECIPES[wildcards.recipe], MASKS)(wildcards),
-        scores=lambda wildcards: gated(RECIPES[wildcards.recipe], SCORES)(wildcards),
+        reads("results"),
     output:
-        RESULTS,
-        f"{WORK}/results/{{recipe}}/scores.txt",
-        f"{WORK}/results/{{recipe}}/metrics.json",
-        f"{WORK}/results/{{recipe}}/objects.csv",
+        made("results"),
+        f"{WORK}/results/{{key}}/scores.txt",
+        f"{WORK}/results/{{key}}/metrics.json",
+        f"{WORK}/results/{{key}}/objects.csv",
     log:
-        f"{WORK}/logs/results/{{recipe}}.log",
+        f"{WORK}/logs/results/{{key}}.log",
+    wildcard_constraints:
+        key=keys("results"),
     params:
-        scores=lambda wildcards: f"{WORK}/scores/{RECIPES[wildcards.recipe].path}",
-        masks=lambda wildcards: f"{WORK}/masks/{RECIPES[wildcards.recipe].path}",
-        folder=lambda wildcards: f"{WORK}/results/{wildcards.recipe}",
+        scores=folder("results", "scores"),
+        masks=folder("results", "masks"),
+        folder=f"{WORK}/results/{{key}}",
         videos=VIDEOS,
         version=version("results"),
     shell:

@@ -19,46 +19,7 @@ the checkpoint before it, and each manifest is a file of digests: a first pass t
 same ends the chain there.
 """
 
-CANDIDATES = f"{WORK}/candidates/{{found}}/{{video}}.jsonl.zst"
-FEATURES = f"{WORK}/features/{{described}}/{{video}}.safetensors"
-ANCHORS = f"{WORK}/anchors/{{mining}}/{{video}}.json"
-CYCLES = f"{WORK}/cycles/{{cycles}}/{{video}}.json"
-
-MINING = [r for r in RECIPES.values() if "detector" in r.parts]
-PASSES = {r.source(one): (one, r) for r in MINING for one in r.passes}
-UNIONS = {r.candidates: r for r in MINING if r.is_union}
-DESCRIBED = {r.features: r for r in MINING}
-
-
-def mined():
-    """Everything up to the anchors."""
-    return [
-        *expand(f"{WORK}/frames/{{video}}.json", video=VIDEOS),
-        *[
-            ungated(r, one in r.reading, CANDIDATES, found=found)
-            for found, (one, r) in PASSES.items()
-        ],
-        *[ungated(r, r.reading, CANDIDATES, found=f) for f, r in UNIONS.items()],
-        *[
-            ungated(r, r.reading or r.extends, FEATURES, described=described)
-            for described, r in DESCRIBED.items()
-        ],
-        *[ungated(m, m.after, ANCHORS, mining=mining) for mining, m in MININGS.items()],
-    ]
-
-
-def ungated(recipe, reads, pattern, **names):
-    """Files of all videos that wait for nothing, or for the first pass if they are made from it."""
-
-    def files(wildcards=None):
-        if reads:
-            await_first(recipe)
-        return expand(pattern, video=VIDEOS, **names)
-
-    return files if reads else files()
-
-
-if DRAWN is not None:
+if PLAN.is_drawn:
 
     rule draw:
         """Draw one video with exact masks, in MOSE layout."""
@@ -69,23 +30,11 @@ if DRAWN is not None:
         log:
             f"{WORK}/logs/draw/{{video}}.log",
         params:
-            settings=canonical_json(drawing()),
-            root=str(SPLIT.root),
-            version=version("draw")
-            + f" synthetic={plugins.version('data', 'synthetic')}",
+            settings=PLAN.drawing,
+            root=str(PLAN.split.root),
+            version=version_of("draw", ("data", "synthetic")),
         shell:
             "{PYTHON:q} -m kit draw --root {params.root:q} --video {wildcards.video:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
-
-
-def folder_of(video):
-    """Where `kit frames` finds a video and what the meta file says of it."""
-    meta = f"meta/{video}.json" if DRAWN is not None else SPLIT.meta
-    folders = {
-        "--root": SPLIT.root,
-        "--images": SPLIT.images,
-        "--annotations": SPLIT.annotations,
-    }
-    return flags(folders | ({"--meta": meta} if meta else {}))
 
 
 rule frames:
@@ -93,190 +42,108 @@ rule frames:
     message:
         "frames {wildcards.video}"
     input:
-        rules.draw.output if DRAWN is not None else [],
+        rules.draw.output if PLAN.is_drawn else [],
     output:
-        f"{WORK}/frames/{{video}}.json",
+        made("frames"),
     log:
         f"{WORK}/logs/frames/{{video}}.log",
     benchmark:
         f"{WORK}/benchmarks/frames/{{video}}.tsv"
     priority: length
     params:
-        folder=lambda wildcards: folder_of(wildcards.video),
+        folder=lambda wildcards: PLAN.sources(wildcards.video),
         extracted=f"{WORK}/extracted",
-        source=lambda wildcards: source(wildcards.video),
+        source=source,
         version=version("frames"),
     shell:
         "{PYTHON:q} -m kit frames {params.folder} --video {wildcards.video:q} --extracted {params.extracted:q} --output {output:q} > {log:q} 2>&1"
 
 
-def first_of_pass(wildcards):
-    """The recipe whose first pass a vision pass reads, if it does."""
-    one, recipe = PASSES[wildcards.found]
-    return recipe if one in recipe.reading else replace(recipe, after=None)
-
-
 rule candidates:
     """Search later frames for whatever looks like the target: a vision pass and its sources."""
     message:
-        "candidates {wildcards.video} ({wildcards.found})"
+        "candidates {wildcards.video} ({wildcards.key})"
     input:
-        frames=rules.frames.output,
-        models=lambda wildcards: models_of("detectors", PASSES[wildcards.found][0]),
-        first=lambda wildcards: first_files(first_of_pass(wildcards), [wildcards.video]),
+        reads("candidates"),
     output:
-        CANDIDATES,
+        made("candidates"),
     log:
-        f"{WORK}/logs/candidates/{{found}}/{{video}}.log",
+        f"{WORK}/logs/candidates/{{key}}/{{video}}.log",
     benchmark:
-        f"{WORK}/benchmarks/candidates/{{found}}/{{video}}.tsv"
+        f"{WORK}/benchmarks/candidates/{{key}}/{{video}}.tsv"
     priority: length
     wildcard_constraints:
-        found=any_of(PASSES),
+        key=keys("candidates"),
     resources:
         gpu=1,
     params:
-        first=lambda wildcards: flags(
-            first_pass(first_of_pass(wildcards), wildcards.video)
-        ),
-        record=f"{WORK}/benchmarks/candidates/{{found}}/{{video}}.json",
-        settings=lambda wildcards: CONFIG.pass_settings(
-            PASSES[wildcards.found][0], wildcards.video
-        ),
-        version=lambda wildcards: version(
-            "candidates", "detectors", PASSES[wildcards.found][0]
-        ),
+        first=first_pass("candidates"),
+        record=f"{WORK}/benchmarks/candidates/{{key}}/{{video}}.json",
+        settings=settings("candidates"),
+        version=version("candidates"),
     shell:
         "{PYTHON:q} -m kit candidates --frames {input.frames:q} {params.first} --settings {params.settings:q} --batch {BATCH} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
-
-
-def sources_of(wildcards):
-    """The candidates that a union merges, in the order of the config."""
-    recipe = UNIONS[wildcards.found]
-    if recipe.reading:
-        await_first(recipe)
-    found = [recipe.source(one) for one in recipe.passes]
-    return expand(CANDIDATES, found=found, video=wildcards.video)
 
 
 rule union:
     """Merge the candidates of several sources; no frame is searched."""
     message:
-        "union {wildcards.video} ({wildcards.found})"
+        "union {wildcards.video} ({wildcards.key})"
     input:
-        frames=rules.frames.output,
-        candidates=sources_of,
+        reads("union"),
     output:
-        CANDIDATES,
+        made("union"),
     log:
-        f"{WORK}/logs/union/{{found}}/{{video}}.log",
+        f"{WORK}/logs/union/{{key}}/{{video}}.log",
     wildcard_constraints:
-        found=any_of(UNIONS),
+        key=keys("union"),
     params:
-        settings=lambda wildcards: CONFIG.settings(
-            "detectors", UNIONS[wildcards.found].parts["detector"]
-        ),
-        version=lambda wildcards: version(
-            "union", "detectors", UNIONS[wildcards.found].parts["detector"]
-        ),
+        settings=settings("union"),
+        version=version("union"),
     shell:
         "{PYTHON:q} -m kit union --frames {input.frames:q} --candidates {input.candidates:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
-
-
-def described_of(wildcards):
-    """The candidates to describe."""
-    recipe = DESCRIBED[wildcards.described]
-    if recipe.reading:
-        await_first(recipe)
-    return CANDIDATES.format(found=recipe.candidates, video=wildcards.video)
-
-
-def first_of_pool(wildcards):
-    """The recipe whose first pass the pools are extended by, if they are."""
-    recipe = DESCRIBED[wildcards.described]
-    return recipe if recipe.extends else replace(recipe, after=None)
 
 
 rule features:
     """Describe the target and every candidate by vectors."""
     message:
-        "features {wildcards.video} ({wildcards.described})"
+        "features {wildcards.video} ({wildcards.key})"
     input:
-        frames=rules.frames.output,
-        candidates=described_of,
-        models=lambda wildcards: models_of(
-            "embedders", DESCRIBED[wildcards.described].parts["embedder"]
-        ),
-        first=lambda wildcards: first_files(first_of_pool(wildcards), [wildcards.video]),
+        reads("features"),
     output:
-        FEATURES,
+        made("features"),
     log:
-        f"{WORK}/logs/features/{{described}}/{{video}}.log",
+        f"{WORK}/logs/features/{{key}}/{{video}}.log",
     benchmark:
-        f"{WORK}/benchmarks/features/{{described}}/{{video}}.tsv"
+        f"{WORK}/benchmarks/features/{{key}}/{{video}}.tsv"
     priority: length
     wildcard_constraints:
-        described=any_of(DESCRIBED),
+        key=keys("features"),
     resources:
         gpu=1,
     params:
-        first=lambda wildcards: flags(
-            first_pass(first_of_pool(wildcards), wildcards.video)
-        ),
-        record=f"{WORK}/benchmarks/features/{{described}}/{{video}}.json",
-        settings=lambda wildcards: CONFIG.settings(
-            "embedders", DESCRIBED[wildcards.described].parts["embedder"]
-        ),
-        version=lambda wildcards: version(
-            "features", "embedders", DESCRIBED[wildcards.described].parts["embedder"]
-        ),
+        first=first_pass("features"),
+        record=f"{WORK}/benchmarks/features/{{key}}/{{video}}.json",
+        settings=settings("features"),
+        version=version("features"),
     shell:
         "{PYTHON:q} -m kit features --frames {input.frames:q} --candidates {input.candidates:q} {params.first} --settings {params.settings:q} --record {params.record:q} --output {output:q} > {log:q} 2>&1"
-
-
-def evidence(wildcards):
-    """What a choice of anchors rests on: indices, and what was mined, left, or verified before."""
-    recipe = MININGS[wildcards.mining]
-    paths = expand(rules.frames.output, video=VIDEOS)
-    paths += first_files(recipe)
-    if "detector" in recipe.parts:
-        paths += expand(CANDIDATES, found=recipe.candidates, video=VIDEOS)
-        paths += expand(FEATURES, described=recipe.features, video=VIDEOS)
-    if recipe.proposal is not None:
-        await_anchors(recipe.proposal)
-        paths += expand(ANCHORS, mining=recipe.proposal.mining, video=VIDEOS)
-        paths += expand(CYCLES, cycles=recipe.cycles, video=VIDEOS)
-    return paths
-
-
-def evidence_folders(wildcards):
-    """Where `kit manifest` finds them."""
-    recipe = MININGS[wildcards.mining]
-    folders = {"--frames": f"{WORK}/frames"}
-    if "detector" in recipe.parts:
-        folders["--candidates"] = f"{WORK}/candidates/{recipe.candidates}"
-        folders["--features"] = f"{WORK}/features/{recipe.features}"
-    if recipe.after is not None:
-        folders["--first-masks"] = f"{WORK}/masks/{recipe.after.path}"
-        folders["--first-anchors"] = f"{WORK}/anchors/{recipe.after.mining}"
-    if recipe.proposal is not None:
-        folders["--proposals"] = f"{WORK}/anchors/{recipe.proposal.mining}"
-        folders["--cycles"] = f"{WORK}/cycles/{recipe.cycles}"
-    return flags(folders)
 
 
 rule manifest:
     """Put the digests of all videos' evidence into one small file."""
     message:
-        "manifest {wildcards.mining}"
+        "manifest {wildcards.key}"
     input:
-        evidence,
+        reads("manifest"),
     output:
-        f"{WORK}/manifest/{{mining}}.json",
+        made("manifest"),
     log:
-        f"{WORK}/logs/manifest/{{mining}}.log",
+        f"{WORK}/logs/manifest/{{key}}.log",
+    wildcard_constraints:
+        key=keys("manifest"),
     params:
-        folders=evidence_folders,
+        folders=lambda wildcards: PLAN.folders(part_of("manifest", wildcards)),
         videos=VIDEOS,
         version=version("manifest"),
     shell:
@@ -286,22 +153,20 @@ rule manifest:
 checkpoint anchors:
     """Choose the anchors of all videos."""
     message:
-        "anchors {wildcards.mining}"
+        "anchors {wildcards.key}"
     input:
-        rules.manifest.output,
+        made("manifest"),
     output:
-        expand(ANCHORS, video=VIDEOS, allow_missing=True),
+        expand(made("anchors"), video=VIDEOS, allow_missing=True),
     log:
-        f"{WORK}/logs/anchors/{{mining}}.log",
+        f"{WORK}/logs/anchors/{{key}}.log",
     benchmark:
-        f"{WORK}/benchmarks/anchors/{{mining}}.tsv"
+        f"{WORK}/benchmarks/anchors/{{key}}.tsv"
+    wildcard_constraints:
+        key=keys("anchors"),
     params:
-        settings=lambda wildcards: CONFIG.settings(
-            "selectors", MININGS[wildcards.mining].parts["selector"]
-        ),
-        version=lambda wildcards: version(
-            "anchors", "selectors", MININGS[wildcards.mining].parts["selector"]
-        ),
-        folder=lambda wildcards: f"{WORK}/anchors/{wildcards.mining}",
+        settings=settings("anchors"),
+        version=version("anchors"),
+        folder=f"{WORK}/anchors/{{key}}",
     shell:
         "{PYTHON:q} -m kit anchors --manifest {input:q} --settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"

@@ -4,24 +4,15 @@ REQUIRES everything before it
 MAKES    {WORK}/report/SPLIT.html
 """
 
-REPORT = f"{WORK}/report/{config['split']}.html"
-
-
-# Pictures must not pass for results where the models have never seen the like.
-TINY = any(model.get("source") == "tiny" for model in config["models"].values())
-NOTE = "Made with the tiny models. They know drawn videos alone: on any others masks mean nothing."
-
 
 rule report:
     """Write the report: table, strips of frames, anchors with their reasons."""
     message:
         "report"
     input:
-        mined(),
-        tracked(),
-        scored(),
+        [every_file(part) for part in PLAN.targets()],
     output:
-        REPORT,
+        PLAN.report,
     log:
         f"{WORK}/logs/report.log",
     benchmark:
@@ -30,10 +21,13 @@ rule report:
         work=WORK,
         split=config["split"],
         recipes=canonical_json(
-            {name: [recipe.path, recipe.mining] for name, recipe in RECIPES.items()}
+            {
+                name: [recipe.path, recipe.mining]
+                for name, recipe in CONFIG.recipes.items()
+            }
         ),
         videos=VIDEOS,
-        note=["--note", NOTE] if TINY and DRAWN is None else [],
-        version=version("report"),
+        note=["--note", PLAN.note] if PLAN.note else [],
+        version=version_of("report"),
     shell:
         "{PYTHON:q} -m kit report --work {params.work:q} --split {params.split:q} --recipes {params.recipes:q} --videos {params.videos:q} {params.note:q} --output {output:q} > {log:q} 2>&1"

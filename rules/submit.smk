@@ -4,23 +4,15 @@ REQUIRES the indices, anchors and masks of all videos
 MAKES    {WORK}/submission/RECIPE.zip, and RECIPE.manifest.json beside it
 """
 
-ARCHIVE = f"{WORK}/submission/{{recipe}}.zip"
-TEAM = config.get("submission", {}).get("team")
-
-
-def packed():
-    """The archive of every recipe."""
-    return [gated(recipe, ARCHIVE) for recipe in RECIPES.values()]
-
 
 rule meta:
     """Write the split's meta file, by which archives are checked and scored."""
     message:
         "meta"
     input:
-        expand(rules.frames.output, video=VIDEOS),
+        reads("meta"),
     output:
-        f"{WORK}/meta.json",
+        made("meta"),
     log:
         f"{WORK}/logs/meta.log",
     params:
@@ -34,27 +26,23 @@ rule meta:
 rule submission:
     """Check the masks of all videos and pack them."""
     message:
-        "submission {wildcards.recipe}"
+        "submission {wildcards.key}"
     input:
-        meta=rules.meta.output,
-        frames=expand(rules.frames.output, video=VIDEOS),
-        anchors=lambda wildcards: gated(
-            RECIPES[wildcards.recipe],
-            f"{WORK}/anchors/{RECIPES[wildcards.recipe].mining}/{{video}}.json",
-        )(wildcards),
-        masks=lambda wildcards: gated(RECIPES[wildcards.recipe], MASKS)(wildcards),
+        reads("submission"),
         team=[TEAM] if TEAM else [],
     output:
-        ARCHIVE,
-        f"{WORK}/submission/{{recipe}}.manifest.json",
+        made("submission"),
+        f"{WORK}/submission/{{key}}.manifest.json",
     log:
-        f"{WORK}/logs/submission/{{recipe}}.log",
+        f"{WORK}/logs/submission/{{key}}.log",
     benchmark:
-        f"{WORK}/benchmarks/submission/{{recipe}}.tsv"
+        f"{WORK}/benchmarks/submission/{{key}}.tsv"
+    wildcard_constraints:
+        key=keys("submission"),
     params:
         frames=f"{WORK}/frames",
-        anchors=lambda wildcards: f"{WORK}/anchors/{RECIPES[wildcards.recipe].mining}",
-        masks=lambda wildcards: f"{WORK}/masks/{RECIPES[wildcards.recipe].path}",
+        anchors=folder("submission", "anchors"),
+        masks=folder("submission", "masks"),
         team=f"--team {shlex.quote(TEAM)}" if TEAM else "",
         version=version("submission"),
     threads: 4 if len(VIDEOS) > 50 else 1  # inflating every picture to check it is most of the work

@@ -6,17 +6,7 @@ MAKES    work/trainings/NAME/model.json, the weights beside it; a checkpoint and
 What is trained lies beside the splits, as it belongs to none of them.
 """
 
-TRAINED = f"{config.get('work', 'work')}/trainings/{{training}}/model.json"
-
-
-def trained():
-    """Every trained model."""
-    return expand(TRAINED, training=CONFIG.trainings)
-
-
-def models_of(family, preset):
-    """The trained models that a preset needs."""
-    return expand(TRAINED, training=CONFIG.trained(family, preset))
+TRAINED = f"{PLAN.home}/trainings/{{training}}/model.json"
 
 
 rule finetune:
@@ -24,19 +14,17 @@ rule finetune:
     message:
         "finetune {wildcards.training}"
     input:
-        lambda wildcards: models_of("trainings", wildcards.training),
+        lambda wildcards: PLAN.trained("trainings", wildcards.training),
     output:
         TRAINED,
     log:
-        f"{config.get('work', 'work')}/logs/trainings/{{training}}.log",
+        f"{PLAN.home}/logs/trainings/{{training}}.log",
     params:
         settings=lambda wildcards: CONFIG.training(wildcards.training),
-        folder=lambda wildcards, output: str(Path(output[0]).parent),
-        version=lambda wildcards: version("train", "trainings", wildcards.training),
+        folder=str(Path(TRAINED).parent),
+        version=lambda wildcards: PLAN.training_version(wildcards.training),
     threads: lambda wildcards: CONFIG.trainings[wildcards.training].get("gpus", 1)
     resources:
         gpu=lambda wildcards: CONFIG.trainings[wildcards.training].get("gpus", 1),
-    wildcard_constraints:
-        training="|".join(map(re.escape, CONFIG.trainings)) or "none",
     shell:
         "{PYTHON:q} -m kit train --settings {params.settings:q} --processes {resources.gpu} --output {params.folder:q} > {log:q} 2>&1"

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from kit import layers
 from kit.core import artifacts, files, images, label_maps, masks
 from kit.core.audits import Audited, read_audit
 from kit.core.errors import ArtifactError
@@ -88,7 +89,7 @@ class Work:
 
     def __init__(self, root: Path, recipes: Sequence[Recipe], videos: Sequence[str]) -> None:
         self.root, self.recipes, self.videos = root, recipes, videos
-        scores = (self._path("scores", r, v, "json") for r in recipes for v in videos)
+        scores = (self._path("scores", r.path, v) for r in recipes for v in videos)
         self.scored = any(path.exists() for path in scores)  # one is enough to demand them all
 
     def overview(self, split: str, strips: int) -> Overview:
@@ -115,13 +116,12 @@ class Work:
 
     def _audit(self, recipe: Recipe) -> dict[str, Any] | None:
         """What the ground truth says of a recipe's candidates and anchors, if it mines any."""
-        folder = self.root / "audits" / recipe.mining
-        if not (self.scored and folder.is_dir()):
+        audits = [self._path("audits", recipe.mining, name) for name in self.videos]
+        if not (self.scored and audits[0].parent.is_dir()):
             return None
         found: list[Audited] = []
-        for name in self.videos:
-            video, path = self._video(name), folder / f"{name}.json"
-            anchors = self.root / "anchors" / recipe.mining / f"{name}.json"
+        for name, path in zip(self.videos, audits, strict=True):
+            video, anchors = self._video(name), self._path("anchors", recipe.mining, name)
             made_of = {"video": video.digest, "anchors": sha256(anchors)}
             found += read_audit(path, video, made_of).values()
         return mining.summary(found)
@@ -148,7 +148,7 @@ class Work:
 
     def _row(self, recipe: Recipe, entry: Entry, view: "_View", curve: Curve) -> Row:
         video = view.video
-        outlines, there = _predicted(self._path("masks", recipe, video.name, "zip"), view)
+        outlines, there = _predicted(self._path("masks", recipe.path, video.name), view)
         anchors = entry.outcomes[recipe.name].anchors
         return Row(
             recipe=recipe.name,
@@ -162,21 +162,21 @@ class Work:
 
     def _found(self, recipe: Recipe, video: Video) -> Found:
         """Anchors, masks and scores of one video, each checked against what it was made from."""
-        anchors = self.root / "anchors" / recipe.mining / f"{video.name}.json"
-        zipped = self._path("masks", recipe, video.name, "zip")
+        anchors = self._path("anchors", recipe.mining, video.name)
+        zipped = self._path("masks", recipe.path, video.name)
         selection = artifacts.read_anchors(anchors, video, {"video": video.digest})
         made_of = {"video": video.digest, "anchors": sha256(anchors)}
         notes = read_masks(zipped, video, made_of)
         if not self.scored:
             return Found(selection, notes, None)
         made_of = {"video": video.digest, "masks": sha256(zipped)}
-        path = self._path("scores", recipe, video.name, "json")
+        path = self._path("scores", recipe.path, video.name)
         ids = [o.id for o in video.objects]
         return Found(selection, notes, read_scores(path, video.name, ids, made_of))
 
     def _totals(self, recipe: Recipe, measured: Mapping[str, Measures]) -> Scores:
         """The official numbers; where they were published already, they must be the same."""
-        path = self.root / "results" / recipe.name / "results.json"
+        path = self._path("results", recipe.name)
         if path.is_file():
             published = read_measures(path)
             other = [k for k in measured if k in published and published[k] != measured[k]]
@@ -188,10 +188,10 @@ class Work:
         return _in_percent(objects.aggregate(measured.values()))
 
     def _video(self, name: str) -> Video:
-        return artifacts.read_video(self.root / "frames" / f"{name}.json")
+        return artifacts.read_video(self._path("frames", "", name))
 
-    def _path(self, layer: str, recipe: Recipe, video: str, suffix: str) -> Path:
-        return self.root / layer / recipe.path / f"{video}.{suffix}"
+    def _path(self, layer: str, key: str, video: str = "") -> Path:
+        return Path(layers.file(str(self.root), layer, key, video))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""Touches of Snakemake's insides, one test each: another version must not break them unseen."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from night import ROOT
+
+pytestmark = pytest.mark.workflow
+SNAKEFILE = f"""
+from types import SimpleNamespace
+
+include: "{ROOT}/rules/snakemake_internals.smk"
+
+offer_devices(3)
+CHAIN = [SimpleNamespace(mining="first"), SimpleNamespace(mining="second")]
+
+
+def made(wildcards):
+    await_anchors(CHAIN)
+    return expand("made/{{video}}", video=["a", "b"])
+
+
+rule all:
+    input:
+        made,
+
+
+checkpoint anchors:
+    output:
+        expand("anchors/{{{{key}}}}/{{video}}", video=["a", "b"]),
+    shell:
+        "touch {{output}}"
+
+
+rule make:
+    input:
+        "anchors/first/{{video}}",
+        "anchors/second/{{video}}",
+    output:
+        "made/{{video}}",
+    shell:
+        "touch {{output}}"
+
+
+onstart:
+    print("limited before:", workflow.scheduler.job_rate_limiter is not None)
+    lift_rate()
+    print("limited:", workflow.scheduler.job_rate_limiter is not None)
+    print("devices:", workflow.global_resources["gpu"].value)
+"""
+
+
+def snakemake(folder: Path, *flags: str) -> str:
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--scheduler", "greedy", *flags]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return snakemake(tmp_path_factory.mktemp("internals"))
+
+
+def test_the_default_rate_limit_is_lifted(run: str) -> None:
+    assert "limited before: True\nlimited: False\n" in run
+
+
+def test_a_rate_limit_that_was_asked_for_stays(tmp_path: Path) -> None:
+    assert "limited: True" in snakemake(tmp_path, "--max-jobs-per-timespan", "50/1s")
+
+
+def test_devices_are_offered(run: str) -> None:
+    assert "devices: 3" in run
+
+
+def test_a_number_of_devices_that_was_given_stays(tmp_path: Path) -> None:
+    assert "devices: 1" in snakemake(tmp_path, "--resources", "gpu=1")
+
+
+def test_files_behind_anchors_wait_for_all_of_them(run: str) -> None:
+    """One checkpoint after the other, then what depends on both, in one invocation."""
+    order = re.findall(r"^local(?:rule|checkpoint) (\w+):", run, re.MULTILINE)
+    assert order == ["anchors", "anchors", "make", "make", "all"]
