@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kit.core import artifacts, images, label_maps, pictures
-from kit.core.errors import ConfigError, DataError
+from kit.core.errors import DataError
 from kit.core.files import sha256
 from kit.core.masks import VOID
 from kit.core.types import Video, VideoObject
@@ -41,19 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Index one video."""
-    if args.output.stem != args.video:  # readers compare the two
-        raise ConfigError(
-            f"--output: {args.output}: an index is named like its video, "
-            f"{args.output.with_name(args.video + '.json')}."
-        )
     split = Split(args.root, args.images, args.annotations, args.meta)
     source = split.source(args.video)
+    rate = ""
     if source.is_file():
-        folder = args.extracted or args.output.parent / "extracted"
-        source = extract.extract(source, folder / args.video)
+        folder = (args.extracted or args.output.parent / "extracted") / args.video
+        rate = extract.extract(source, folder)
+        source = folder
     entry = split.entry(args.video)
     length = entry.get("length") if entry else None
-    video = index(args.video, source, split.labels(args.video), length)
+    video = index(args.video, source, split.labels(args.video), length, rate)
     _compare(video, entry, split)
     if args.names == "numbers" and (flaw := names.flaw_for_server(video.frames)):
         raise DataError(
@@ -64,9 +61,17 @@ def run(args: argparse.Namespace) -> None:
     if odd := layout.unevenness([video.image(frame) for frame in video.frames]):
         print(odd, file=sys.stderr)
     artifacts.write_video(args.output, video)
+    if args.output.stem != args.video:
+        print(
+            f"{args.output}: other stages take an index that is named like its video, "
+            f"{args.output.with_name(args.video + '.json')}",
+            file=sys.stderr,
+        )
 
 
-def index(name: str, source: Path, labels: Path, length: int | None = None) -> Video:
+def index(
+    name: str, source: Path, labels: Path, length: int | None = None, rate: str = ""
+) -> Video:
     """Check frames and label maps of one video.
 
     Args:
@@ -74,6 +79,7 @@ def index(name: str, source: Path, labels: Path, length: int | None = None) -> V
         source: Folder of its frames.
         labels: Folder of its label maps; one for the first frame at least.
         length: Number of its frames according to a meta file.
+        rate: What is to be said of its frame rate, if it is from a video file.
 
     Raises:
         DataError: Whatever keeps them from being used as they are.
@@ -81,8 +87,8 @@ def index(name: str, source: Path, labels: Path, length: int | None = None) -> V
     files = layout.frame_files(source, length)
     height, width, turned = _common_size(files)
     frames = [file.stem for file in files]
-    objects, how = _objects(labels, frames, (height, width))
-    for word in (turned, how):
+    objects, how = _objects(labels, frames, (height, width), rate)
+    for word in (rate, turned, how):
         if word:
             print(f"{name}: {word}", file=sys.stderr)
     firsts = sorted({labels / f"{o.first_frame}.png" for o in objects})
@@ -119,7 +125,7 @@ def _common_size(files: Sequence[Path]) -> tuple[int, int, str]:
 
 
 def _objects(
-    labels: Path, frames: Sequence[str], size: tuple[int, int]
+    labels: Path, frames: Sequence[str], size: tuple[int, int], rate: str
 ) -> tuple[list[VideoObject], str]:
     """Objects by id, each with the first frame that shows it, and a word on how ids were read."""
     if not (labels / f"{frames[0]}.png").is_file():
@@ -135,7 +141,7 @@ def _objects(
             raise DataError(
                 f"{file}: there is no frame {file.stem} among the {len(frames)} frames, which go "
                 f"from {frames[0]} to {frames[-1]}. Masks are named like their frames; remove it, "
-                "or add the frame."
+                f"or add the frame. {rate}".rstrip()
             )
     maps = _Maps()
     for file in sorted(files, key=lambda p: order[p.stem]):
