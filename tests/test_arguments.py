@@ -56,7 +56,7 @@ def test_a_forgotten_value_is_told(
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        (["a", "--fast", "b"], {"more": ["a", "b"], "fast": True}),
+        (["--fast", "a", "b"], {"more": ["a", "b"], "fast": True}),
         (["--video", "x", "a"], {"more": ["a"], "video": "x"}),
         (["--vid", "x"], {"video": None, "videos": None}),
         (["--outp", "x"], {"output": Path("x")}),
