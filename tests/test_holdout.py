@@ -153,5 +153,13 @@ def test_command_line(tmp_path, capsys):
 
 def test_unreadable_exclusions(tmp_path):
     root = train_set(tmp_path, {"cat": [(1,)] * 4})
-    with pytest.raises(DataError, match="cannot read names"):
+    with pytest.raises(DataError, match="no such file"):
         command(root, "--output", tmp_path, "--exclude", tmp_path / "nothing.txt")
+
+
+def test_what_systems_leave_between_label_maps_is_none(tmp_path):
+    root = train_set(tmp_path / "train", {f"v{at}": [(1,)] * 4 for at in range(6)})
+    for folder in (root / "Annotations").iterdir():
+        (folder / "._00000.png").write_bytes(b"x")  # as macOS leaves beside files on other disks
+        (folder / "Thumbs.db").write_bytes(b"x")
+    assert command(root, "--output", tmp_path / "split", "--count", 3) == 0

@@ -42,6 +42,7 @@ LAYERS = {
         "labelling", "methods", "detectors", "embedders", "trackers", "propagators", "training",
     },
     "arguments": set(),
+    "paths": {"core"},
     "cli": {"arguments", "core", "stages", "submission", "metrics", "data", "runtime", "schema"},
     "__main__": {"cli"},
 }  # fmt: skip

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from kit.core.errors import DataError
 from kit.core.files import write_json, write_text
 from kit.core.label_maps import read_labels
-from kit.data.layout import Split, natural, read_meta
+from kit.data import names
+from kit.data.layout import Split, label_files, read_meta
 
 MIN_FRAMES = 3  # the scorer leaves out the first and the last frame: shorter clips always get 0
 SAMPLES = 32  # label maps looked at per video, evenly spaced
@@ -55,7 +56,7 @@ def describe(split: Split, video: str, entry: Mapping[str, Any], samples: int = 
         DataError: if images are missing, label maps are not one per frame of meta, or cannot be
             decoded.
     """
-    files = sorted(split.labels(video).glob("*.png"), key=lambda path: natural(path.name))
+    files = label_files(split.labels(video))
     split.source(video)
     if len(files) != entry.get("length"):
         raise DataError(
@@ -186,9 +187,9 @@ def run(args: argparse.Namespace) -> int:
     """Choose and write a hold-out, and print how it compares with the whole; returns 0."""
     split = Split(args.root, meta=args.meta)
     meta = read_meta(args.root / args.meta)
-    names = candidates(meta, _names(args.exclude))
+    videos = candidates(meta, _names(args.exclude))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding PNGs leaves the interpreter free
-        clips = list(pool.map(lambda name: describe(split, name, meta[name], args.samples), names))
+        clips = list(pool.map(lambda name: describe(split, name, meta[name], args.samples), videos))
     chosen = choose(clips, args.count, args.seed)
     write(args.output, chosen, meta)
     output = args.output.resolve()
@@ -199,10 +200,5 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _names(path: Path | None) -> set[str]:
-    if path is None:
-        return set()
-    try:
-        return set(path.read_text().split())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot read names: {error}.") from error
+def _names(path: Path | None) -> list[str]:
+    return [] if path is None else names.read_list(path, or_none=True)

@@ -61,7 +61,7 @@ def flaw_for_server(frames: Iterable[str]) -> str:
     return ""
 
 
-def read_list(path: Path) -> list[str]:
+def read_list(path: Path, or_none: bool = False) -> list[str]:
     """Names of videos from a text file, a name a line, in their order and each once.
 
     Blanks around a name, empty lines, folders before it and slashes behind it (`ls -d PATH/*/`),
@@ -79,7 +79,7 @@ def read_list(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot read names ({error}). Save it as UTF-8 text.") from None
     found = unique(text.splitlines())
-    if not found:
+    if not found and not or_none:
         raise DataError(f"{path}: holds no name. List the videos, one a line; null means all.")
     return found
 
