@@ -128,11 +128,11 @@ def test_what_is_refused_says_what_was_found_and_what_would_do(
 ) -> None:
     root = clip_in(tmp_path / "data")
     row[2](root)
-    told = refused(capsys, frames_command(root, tmp_path / "index.json"))
+    told = refused(capsys, frames_command(root, tmp_path / "clip.json"))
     holds(told, row[3])
     assert "0 file(s)" not in told
     assert len(told) < 500
-    assert not (tmp_path / "index.json").exists()
+    assert not (tmp_path / "clip.json").exists()
 
 
 VISOR = [f"P02_09_frame_{n:010d}" for n in (42133, 42193, 42301, 42355, 42360)]
@@ -155,8 +155,8 @@ def test_steps_as_published_are_taken_in_order(
 ) -> None:
     root = clip_in(tmp_path / "data")
     named(*wanted)(root)
-    assert main(frames_command(root, tmp_path / "index.json")) == 0
-    assert artifacts.read_video(tmp_path / "index.json").frames == tuple(wanted)
+    assert main(frames_command(root, tmp_path / "clip.json")) == 0
+    assert artifacts.read_video(tmp_path / "clip.json").frames == tuple(wanted)
     assert ("uneven steps" in capsys.readouterr().err) == uneven
 
 
@@ -165,7 +165,7 @@ def test_a_meta_file_says_that_no_frame_is_missing(tmp_path: Path) -> None:
     frame(root).unlink()
     mask(root, "00002.png").unlink()
     meta = (root / "meta.json").read_text()
-    command = frames_command(root, tmp_path / "index.json", "--meta", "meta.json")
+    command = frames_command(root, tmp_path / "clip.json", "--meta", "meta.json")
     assert main(command) == 2  # it says 5, and 4 are there
     (root / "meta.json").write_text(meta.replace('"length": 5', '"length": 4'))
     assert main(command) == 0
@@ -183,7 +183,7 @@ def test_frames_that_the_server_would_not_take(
     """Refused first where an archive is to be made, and taken where none is."""
     root = clip_in(tmp_path / "data")
     named(*wanted)(root)
-    command = frames_command(root, tmp_path / "index.json")
+    command = frames_command(root, tmp_path / "clip.json")
     told = refused(capsys, [*command, "--names", "numbers"])
     holds(told, ("5 of 5 names", wanted[0], "submission: false", "Rename"))
     assert main(command) == 0
@@ -289,8 +289,8 @@ def test_clutter_between_frames_and_masks_is_no_frame_and_no_mask(tmp_path: Path
             (folder / name).mkdir()
         for name in (".DS_Store", "Thumbs.db", "._00000.jpg", "._00000.png", "desktop.ini"):
             (folder / name).write_bytes(b"x")
-    assert main(frames_command(root, tmp_path / "index.json")) == 0
-    assert artifacts.read_video(tmp_path / "index.json").frames == tuple(NAMES)
+    assert main(frames_command(root, tmp_path / "clip.json")) == 0
+    assert artifacts.read_video(tmp_path / "clip.json").frames == tuple(NAMES)
 
 
 def tree(*files: str) -> Build:
@@ -356,8 +356,8 @@ def test_an_empty_first_label_map_is_all_that_a_later_object_takes(tmp_path: Pat
     root = clip_in(tmp_path / "data")
     later(2)(root)
     relabel(mask(root), np.zeros((HEIGHT, WIDTH), np.uint8))
-    assert main(frames_command(root, tmp_path / "index.json")) == 0
-    video = artifacts.read_video(tmp_path / "index.json")
+    assert main(frames_command(root, tmp_path / "clip.json")) == 0
+    video = artifacts.read_video(tmp_path / "clip.json")
     assert {o.first_frame for o in video.objects} == {"00002"}
 
 

@@ -50,14 +50,10 @@ def run(args: argparse.Namespace) -> None:
         source = folder
     entry = split.entry(args.video)
     length = entry.get("length") if entry else None
+    if args.names == "numbers":
+        _check_names(source, length)
     video = index(args.video, source, split.labels(args.video), length, rate)
     _compare(video, entry, split)
-    if args.names == "numbers" and (flaw := names.flaw_for_server(video.frames)):
-        raise DataError(
-            f"{source}: the MOSEv2 server takes frames named by numbers alone, and {flaw}. Rename "
-            "frames and masks (00012.jpg, 00012.png), or set `submission: false` in the config: "
-            "then all is run but the archive."
-        )
     if odd := layout.unevenness([video.image(frame) for frame in video.frames]):
         print(odd, file=sys.stderr)
     artifacts.write_video(args.output, video)
@@ -103,6 +99,17 @@ def index(
         objects=tuple(objects),
         digest=_digest([*files, *firsts], bool(turned), bool(how)),
     )
+
+
+def _check_names(source: Path, length: int | None) -> None:
+    """Refuse before all is tracked what the archive would be refused for."""
+    flaw = names.flaw_for_server(file.stem for file in layout.frame_files(source, length))
+    if flaw:
+        raise DataError(
+            f"{source}: the MOSEv2 server takes frames named by numbers alone, and {flaw}. Rename "
+            "frames and masks (00012.jpg, 00012.png), or set `submission: false` in the config: "
+            "then all is run but the archive."
+        )
 
 
 def _common_size(files: Sequence[Path]) -> tuple[int, int, str]:
