@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tiny_baselines import colour_histogram, copy, optical_flow
+from tiny_baselines import colour_histogram
 from tiny_retrieval import Mining, retrieval, search, video_of
 
 from kit import plugins
@@ -33,7 +33,7 @@ from kit.data import synthetic
 from kit.labelling.overlaps import resolve_overlaps, settle
 from kit.metrics import mosev2
 from kit.metrics.objects import ObjectResult
-from kit.propagators import greedy, memory_tree
+from kit.propagators import flow, greedy, hold, memory_tree
 from kit.runtime import models
 from kit.trackers import sam2, sam3
 from kit.trackers.base import Tracker
@@ -77,7 +77,7 @@ def first_prompts(clip: synthetic.Clip) -> list[Prompt]:
 
 
 def track(
-    tracker: Tracker,
+    tracker: Tracker | None,
     clip: synthetic.Clip,
     prompts: Sequence[Prompt],
     policy: Any,
@@ -136,8 +136,8 @@ def steady(tracker: Tracker, clips: Sequence[synthetic.Clip]) -> dict[str, float
     """J of first-frame tracking and of three ways that know nothing, on steady videos."""
     ways: dict[str, Callable[[synthetic.Clip], LabelMaps]] = {
         "J": lambda c: track(tracker, c, first_prompts(c), greedy, greedy.Config()),
-        "J of copying": copy,
-        "J of optical flow": optical_flow,
+        "J of copying": lambda c: track(None, c, first_prompts(c), hold, hold.Config()),
+        "J of optical flow": lambda c: track(None, c, first_prompts(c), flow, flow.Config()),
         "J of a colour histogram": colour_histogram,
     }
     return {

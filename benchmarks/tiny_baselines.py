@@ -1,36 +1,30 @@
-"""Three ways to carry a mask through a video that know nothing; a tracker must beat them."""
+"""A way to find objects that knows colours alone; a tracker must beat it."""
 
-from itertools import pairwise
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.data import synthetic
-
 LabelMaps = NDArray[np.uint8]  # [T, H, W]
 BINS = 8  # of a colour histogram, per channel
 
 
-def copy(clip: synthetic.Clip) -> LabelMaps:
-    """The first masks, on every frame."""
-    return np.repeat(clip.labels[:1], len(clip.labels), axis=0)
+class Labelled(Protocol):
+    """A clip: frames `uint8[T, H, W, 3]`, label maps `uint8[T, H, W]`; the first is looked at."""
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """RGB."""
+        ...
+
+    @property
+    def labels(self) -> LabelMaps:
+        """Ids, 0 elsewhere."""
+        ...
 
 
-def optical_flow(clip: synthetic.Clip) -> LabelMaps:
-    """The first masks, warped from frame to frame by dense optical flow (DIS, medium preset)."""
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.frames]
-    height, width = greys[0].shape
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    maps = [clip.labels[0]]
-    for before, now in pairwise(greys):
-        places = grid + flow.calc(now, before, None)  # where each pixel was
-        maps.append(cv2.remap(maps[-1], places, None, cv2.INTER_NEAREST))
-    return np.stack(maps)
-
-
-def colour_histogram(clip: synthetic.Clip) -> LabelMaps:
+def colour_histogram(clip: Labelled) -> LabelMaps:
     """Per object the largest region of colours that are more frequent in it than elsewhere."""
     codes = _codes(clip.frames)
     maps = np.zeros_like(clip.labels)

@@ -163,9 +163,12 @@ class Propagator(Method, Protocol):
     runs_forward: bool
 
     def propagate(
-        self, tracker: "Tracker", frames: FrameSource, prompts: Sequence[Prompt]
+        self, tracker: "Tracker | None", frames: FrameSource, prompts: Sequence[Prompt]
     ) -> Iterator[FrameResult]:
-        """Results in the order of the frames, from the first prompt on."""
+        """Results in the order of the frames, from the first prompt on.
+
+        The tracker is None if the module's `NEEDS` leaves it out.
+        """
         ...
 
 

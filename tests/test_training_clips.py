@@ -112,8 +112,8 @@ def test_no_object_anywhere() -> None:
     ("blocks", "words"),
     [
         ([], "at least one entry"),
-        ([{"weight": 1}], "either `draw` or `root`"),
-        ([{"draw": {}, "root": "x"}], "either `draw` or `root`"),
+        ([{"weight": 1}], "has one of draw, root, photos"),
+        ([{"draw": {}, "root": "x"}], "has one of draw, root, photos"),
         ([{"draw": {"object": 2}}], "Did you mean `objects`?"),
     ],
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kit import plugins
 from kit.core.types import FloatArray, FrameResult, Prompt
 from kit.stages._track_cache import Kept, keys_of
+from kit.stages._tracker import library_of, tracker_of
 
 if TYPE_CHECKING:
     from kit.runtime.job import Job
@@ -41,8 +42,10 @@ class Propagation:
         """
         self._job, self._chosen, self._prompts = job, chosen, prompts
         self._propagator = plugins.propagator(chosen)
-        self._library = plugins.tracker(chosen["tracker"])
-        together = self._propagator.objects_interact or self._library.objects_interact
+        self._library = library_of(chosen)
+        # Without a model a track is made sooner than it is read back.
+        together = self._library is None or self._library.objects_interact
+        together = together or self._propagator.objects_interact
         self._ids = sorted({p.object_id for p in prompts})
         self._kept: Kept | None = None
         if folder is not None and len(self._ids) > 1 and not together:
@@ -72,9 +75,7 @@ class Propagation:
     def _fresh(self, prompts: Sequence[Prompt]) -> Iterator[FrameResult]:
         if not prompts:
             return
-        chosen = self._chosen["tracker"]
-        model = self._job.load(self._library.model, chosen["model"])
-        tracker = self._library.build(model)
+        tracker = tracker_of(self._job, self._library, self._chosen)
         yield from self._job.each(self._propagator.propagate(tracker, self._job.frames, prompts))
 
     def _enlarged(self, low: FloatArray) -> FloatArray:

@@ -16,6 +16,7 @@ from kit.core.types import Prompt, Selection, Video
 from kit.labelling.painter import Painter
 from kit.stages import _settings
 from kit.stages._propagation import Propagation
+from kit.stages._tracker import library_of
 
 VERSION = 3
 
@@ -35,8 +36,7 @@ def run(args: argparse.Namespace) -> None:
     video = artifacts.read_video(args.frames)
     selection = artifacts.read_anchors(args.anchors, video, {"video": video.digest})
     given = {o.id: first_mask(video, o) for o in video.objects}
-    chosen = _settings.block(args.settings, "tracker", "method")
-    _settings.block(chosen, "model", "source")
+    library_of(args.settings)  # before anything else is waited for
     prompts = prompts_of(video, given, selection)
     inputs = {"video": video.digest, "anchors": sha256(args.anchors)}
 

@@ -21,6 +21,7 @@ from kit.core.masks import Mask, decode_rle
 from kit.core.types import Cycle, FrameResult, FrameSource, Prompt, Video
 from kit.propagators.track_back import Arrival, Claim, of_rivals, track_back
 from kit.stages import _settings
+from kit.stages._tracker import library_of, tracker_of
 
 VERSION = 2
 
@@ -66,10 +67,8 @@ def of_anchors(path: Path, video: Video) -> Iterator[Claim]:
 def _arrivals(
     args: argparse.Namespace, video: Video, claims: Sequence[Claim], given: Mapping[int, Mask]
 ) -> list[Arrival]:
-    chosen = _settings.block(args.settings, "tracker", "method")
-    weights = _settings.block(chosen, "model", "source")
-    propagator = plugins.propagator(args.settings)  # imports torch
-    library = plugins.tracker(chosen)
+    library = library_of(args.settings)  # imports torch
+    propagator = plugins.propagator(args.settings)
     if not propagator.runs_forward:
         raise ConfigError(
             f"--settings: `{propagator.name}`, set like this, cannot track back. Use one that goes "
@@ -83,7 +82,7 @@ def _arrivals(
     with on_device(f"verify {video.name}", images.Frames(video), args.record) as job:
 
         def propagate(frames: FrameSource, prompts: Sequence[Prompt]) -> Iterator[FrameResult]:
-            tracker = library.build(job.load(library.model, weights))
+            tracker = tracker_of(job, library, args.settings)
             return job.each(propagator.propagate(tracker, frames, prompts))
 
         def arrive(at_once: int) -> list[Arrival]:

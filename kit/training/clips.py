@@ -1,10 +1,12 @@
 """Training clips: a few frames of a video, and some objects that its first one shows.
 
-Where a clip comes from is a source: videos drawn as they are needed, or folders in MOSE layout.
+Where a clip comes from is a source: videos drawn as they are needed, photographs that are moved, or
+folders in MOSE layout.
 Every clip is a pure function of a random generator, so that a resumed run sees what it would have.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from kit.core import images, label_maps, validation
 from kit.core.errors import ConfigError, DataError
 from kit.core.masks import VOID
-from kit.data import layout, synthetic
+from kit.data import collage, layout, photographs, synthetic
 from kit.training import augment
 
 ATTEMPTS = 50  # windows tried until one shows an object on its first frame
@@ -149,6 +151,19 @@ class Folder:
         return self._known[video]
 
 
+class Collages:
+    """Moving collages of photographs, made as they are asked for; none comes twice."""
+
+    def __init__(self, shelf: photographs.Shelf, config: collage.Config) -> None:
+        self._shelf, self._config = shelf, config
+
+    def take(self, rng: np.random.Generator, length: int, max_gap: int) -> Footage:
+        """See `Source`; objects of the photograph and what is pasted over it are objects alike."""
+        gap = int(rng.integers(1, max_gap + 1))
+        made = collage.make(rng, self._shelf, self._config, range(0, gap * length, gap))
+        return Footage(made.frames, made.labels)
+
+
 class Mixture:
     """Several sources, each drawn from with a probability in proportion to its weight."""
 
@@ -218,33 +233,61 @@ def sample(source: Source, config: Config, rng: np.random.Generator) -> Clip:
 def source_of(blocks: Sequence[dict[str, Any]]) -> Mixture:
     """The mixture that a config's `data` block describes.
 
-    Each entry has a `weight` and either `draw` (a difficulty, see `synthetic.Config`) or `root`
-    (with `images`, `annotations`, `videos` where they differ from MOSE's; `without` names videos
-    that are set aside, `augment` says how much footage is changed, see `augment.Config`).
+    Each entry has a `weight` and one of
+
+    - `draw`: a difficulty, see `synthetic.Config`;
+    - `root`: a folder of clips (with `images`, `annotations`, `videos` where they differ from
+      MOSE's; `without` names videos that are set aside; `augment` says how much is changed);
+    - `photos`: a folder of photographs with masks, moved (with `sprites`, `textures` and `only`,
+      see `photographs.Shelf`, and `collage`, see `collage.Config`).
+
+    With `optional: true` an entry whose folder is absent is left out, and said to be.
 
     Raises:
-        ConfigError: There is none, or an entry is neither or both.
+        ConfigError: There is none, or an entry is none of these or several.
     """
     if not blocks:
-        raise ConfigError("data: empty; give at least one entry with `draw` or `root`.")
+        raise ConfigError("data: empty; give at least one entry with `draw`, `root` or `photos`.")
     sources: list[tuple[float, Source]] = []
     for block in blocks:
-        if ("draw" in block) == ("root" in block):
-            raise ConfigError(f"data: an entry has either `draw` or `root`, got {sorted(block)}.")
-        if "draw" in block:
-            config = validation.parse(synthetic.Config, block["draw"], "data.draw")
-            source: Source = Drawn(config)
-        else:
-            split = layout.Split(
-                Path(block["root"]),
-                block.get("images", "JPEGImages"),
-                block.get("annotations", "Annotations"),
-                None,
-            )
-            changes = validation.parse(augment.Config, block.get("augment", {}), "data.augment")
-            source = Folder(split, block.get("videos"), block.get("without", ()), changes)
-        sources.append((float(block.get("weight", 1.0)), source))
+        kinds = [kind for kind in KINDS if kind in block]
+        if len(kinds) != 1:
+            raise ConfigError(f"data: an entry has one of {', '.join(KINDS)}; got {sorted(block)}.")
+        if block.get("optional") and not Path(block[kinds[0]]).exists():
+            print(f"data: {block[kinds[0]]} is not there and optional: left out", file=sys.stderr)
+            continue
+        sources.append((float(block.get("weight", 1.0)), KINDS[kinds[0]](block)))
+    if not sources:
+        raise ConfigError("data: all entries are optional and none of their folders is there.")
     return Mixture(sources)
+
+
+def _drawn(block: dict[str, Any]) -> Source:
+    return Drawn(validation.parse(synthetic.Config, block["draw"], "data.draw"))
+
+
+def _folder(block: dict[str, Any]) -> Source:
+    split = layout.Split(
+        Path(block["root"]),
+        block.get("images", "JPEGImages"),
+        block.get("annotations", "Annotations"),
+        None,
+    )
+    changes = validation.parse(augment.Config, block.get("augment", {}), "data.augment")
+    return Folder(split, block.get("videos"), block.get("without", ()), changes)
+
+
+def _collages(block: dict[str, Any]) -> Source:
+    sprites, textures = (Path(block[k]) if k in block else None for k in ("sprites", "textures"))
+    shelf = photographs.Shelf(Path(block["photos"]), sprites, textures, block.get("only", ()))
+    return Collages(shelf, validation.parse(collage.Config, block.get("collage", {}), "data.collage"))
+
+
+KINDS: dict[str, Callable[[dict[str, Any]], Source]] = {
+    "draw": _drawn,
+    "root": _folder,
+    "photos": _collages,
+}
 
 
 def _later(
