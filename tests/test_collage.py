@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kit.core.errors import ConfigError
-from kit.core.masks import encode_png
+from kit.core.masks import VOID, encode_png
 from kit.data import camera, collage, photographs
 from kit.training import clips
 
@@ -26,7 +26,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = np.full((120, 160, 3), 128, np.uint8)
         labels = np.zeros((120, 160), np.uint8)
         image[40:90, 50:110], labels[40:90, 50:110] = RED, 3
-        labels[:5] = photographs.UNKNOWN
+        labels[:5] = VOID
         Image.fromarray(image).save(root / "images" / f"{name}.jpg", quality=95)
         (root / "masks" / f"{name}.png").write_bytes(encode_png(labels))
     Image.fromarray(np.full((90, 90, 3), GREEN, np.uint8)).save(root / "textures" / "t.jpg")

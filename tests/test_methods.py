@@ -53,7 +53,7 @@ def test_our_methods_are_what_their_family_says(family: str, name: str) -> None:
         wanted, found = get_type_hints(like, localns=TYPES), get_type_hints(own)
         assert found.pop("config") is module.Config
         if family == "propagators":  # each says which of the two it is handed
-            needed = "tracker" in plugins.needs(family, {"method": name})
+            needed = "tracker" in plugins.needs(family, name)
             wanted["tracker"] = Tracker if needed else type(None)
         returned, meant = found.pop("return"), wanted.pop("return")
         assert found == wanted, like.__name__

@@ -73,6 +73,6 @@ def test_unusable_prompts_are_refused_as_by_every_propagator() -> None:
 
 def test_who_needs_a_tracker_says_so() -> None:
     assert library_of({"method": "hold"}) is None
-    assert plugins.needs("propagators", {"method": "greedy"}) == ("tracker",)
+    assert plugins.needs("propagators", "greedy") == ("tracker",)
     with pytest.raises(ConfigError, match="tracker"):
         library_of({"method": "greedy"})

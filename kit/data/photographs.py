@@ -99,7 +99,9 @@ class Shelf:
         """Any photograph."""
         path = _any(rng, self.photos)
         image = images.read_image(path)
-        labels = label_maps.read_labels(self._photos / "masks" / f"{path.stem}.png", image.shape[:2])
+        labels = label_maps.read_labels(
+            self._photos / "masks" / f"{path.stem}.png", image.shape[:2]
+        )
         return Photograph(image, np.where(labels == VOID, 0, labels).astype(np.uint8))
 
     def texture(self, rng: np.random.Generator) -> Bytes:

@@ -280,7 +280,9 @@ def _folder(block: dict[str, Any]) -> Source:
 def _collages(block: dict[str, Any]) -> Source:
     sprites, textures = (Path(block[k]) if k in block else None for k in ("sprites", "textures"))
     shelf = photographs.Shelf(Path(block["photos"]), sprites, textures, block.get("only", ()))
-    return Collages(shelf, validation.parse(collage.Config, block.get("collage", {}), "data.collage"))
+    return Collages(
+        shelf, validation.parse(collage.Config, block.get("collage", {}), "data.collage")
+    )
 
 
 KINDS: dict[str, Callable[[dict[str, Any]], Source]] = {
