@@ -40,6 +40,7 @@ TOOLS = {
     "pack": "kit.submission.pack",
     "ledger": "kit.submission.ledger",
     "convert": "kit.data.convert",
+    "check-weights": "kit.trackers.check_weights",
     "holdout": "kit.data.holdout",
     "worker": "kit.runtime.worker",
     "why": "kit.runtime.why",

@@ -11,9 +11,8 @@ import torch
 from golden_sam31 import CASES, REASON, Case, Session
 from test_golden_sam31 import difference, of_session, tracker_of
 
-from kit.trackers import sam31
 from kit.trackers.base import Bucket, Recall
-from kit.trackers.multiplex import memory_attention, reading
+from kit.trackers.multiplex import memory_attention, reading, slots
 from kit.trackers.multiplex.memory_attention import Remembered
 from kit.trackers.multiplex.network import RECENT, Network
 from kit.trackers.multiplex.reading import MemoryReader
@@ -21,9 +20,7 @@ from kit.trackers.sam31 import Sam31Tracker
 
 pytestmark = pytest.mark.skipif(not {"three_loop", "vanish"} <= set(CASES), reason=REASON)
 Patch = pytest.MonkeyPatch
-maps, absent, read = (
-    Sam31Tracker._maps, sam31._absent, MemoryReader.read,
-)  # fmt: skip
+maps, absent, read = slots.maps, slots.absent, MemoryReader.read
 
 
 @pytest.fixture(autouse=True)
@@ -42,22 +39,22 @@ def always_out_of_range(patch: Patch) -> None:
 
 
 def empty_masks_are_background(patch: Patch) -> None:
-    def wrong(tracker: Any, masks: Any, bucket: Bucket) -> torch.Tensor:
-        planes = maps(tracker, masks, bucket)
-        for slot in set(range(len(planes) // 2)) - set(masks):
+    def wrong(masks: Any, bucket: Bucket, count: int, side: int) -> torch.Tensor:
+        planes = maps(masks, bucket, count, side)
+        for slot in set(range(count)) - set(masks):
             planes[slot] = -1
         return planes
 
-    patch.setattr(Sam31Tracker, "_maps", wrong)
+    patch.setattr(slots, "maps", wrong)
 
 
 def empty_slots_are_not_absent(patch: Patch) -> None:
-    def wrong(bucket: Bucket, slots: int, like: torch.Tensor) -> torch.Tensor:
-        told = absent(bucket, slots, like)
+    def wrong(bucket: Bucket, count: int) -> torch.Tensor:
+        told = absent(bucket, count)
         told[len(bucket) :] = 0
         return told
 
-    patch.setattr(sam31, "_absent", wrong)
+    patch.setattr(slots, "absent", wrong)
 
 
 def empty_pointers_are_left_out(patch: Patch) -> None:
@@ -73,12 +70,12 @@ def empty_pointers_are_left_out(patch: Patch) -> None:
 
 
 def no_prompt_channels(patch: Patch) -> None:
-    def wrong(tracker: Any, masks: Any, bucket: Bucket) -> torch.Tensor:
-        planes = maps(tracker, masks, bucket)
-        planes[len(planes) // 2 :] = 0
+    def wrong(masks: Any, bucket: Bucket, count: int, side: int) -> torch.Tensor:
+        planes = maps(masks, bucket, count, side)
+        planes[count:] = 0
         return planes
 
-    patch.setattr(Sam31Tracker, "_maps", wrong)
+    patch.setattr(slots, "maps", wrong)
 
 
 def images_are_no_keys(patch: Patch) -> None:

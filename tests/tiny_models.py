@@ -9,6 +9,10 @@ import torch
 import transformers
 from torch import nn
 
+from kit.trackers.multiplex import names
+from kit.trackers.multiplex.network import Network
+from kit.trackers.multiplex.sizes import Sizes
+
 TINY_SAM2 = (
     "++model._target_=sam2.sam2_video_predictor.SAM2VideoPredictor",
     "++model.image_encoder.trunk.embed_dim=16",
@@ -143,6 +147,42 @@ def tiny_sam2_hf() -> Any:
     }
     config = transformers.Sam2VideoConfig(vision_config=vision, **_decoder_and_memory(128, 16, 8))
     return randomised(lambda: transformers.Sam2VideoModel(config))
+
+
+SAM31 = Sizes(
+    image_size=112,
+    pretrain_image_size=56,
+    vit_width=48,
+    vit_depth=2,
+    vit_heads=4,
+    vit_mlp=96,
+    vit_window=4,
+    vit_global=(1,),
+    width=32,
+    memory_layers=2,
+    memory_mlp=64,
+    mask_start_channels=1,
+    decoder_mlp=64,
+    iou_hidden=32,
+    multiplex_count=4,
+)
+
+
+def tiny_sam31() -> Network:
+    """SAM 3.1's tracker at 112 px, with buckets of 4."""
+    model = randomised(lambda: Network(SAM31))
+    assert isinstance(model, Network)
+    with torch.no_grad():  # so that predicted IoUs are inside 0..1
+        model.sam_mask_decoder.iou_prediction_head.layers[-1].weight.mul_(0.1)
+        model.sam_mask_decoder.iou_prediction_head.layers[-1].bias.fill_(0.6)
+    return with_presence(model, 0)
+
+
+def write_tiny_sam31(path: Path, **changes: torch.Tensor) -> None:
+    """The same as a file laid out as the public one, a detector's weight beside it."""
+    tensors = names.exported(tiny_sam31())
+    tensors["detector.dot_prod_scoring.prompt_mlp.layers.0.bias"] = torch.zeros(4)
+    torch.save({"model": tensors | changes, "sizes": SAM31.as_text()}, path)
 
 
 def randomised(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:

@@ -54,6 +54,10 @@ def _remembered() -> dict[str, list[object]]:
     return {}
 
 
+def cache() -> Path:
+    """The kit's folder in the user's cache; it may not be there yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mose-kit"
+
+
 def _page() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "mose-kit" / "digests.json"
+    return cache() / "digests.json"

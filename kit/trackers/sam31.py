@@ -29,11 +29,13 @@ from kit.core.types import Image
 from kit.trackers.attention import batches
 from kit.trackers.base import Bucket, Context, Encoded, Hypothesis, Memory, Span
 from kit.trackers.device import running, uploaded
+from kit.trackers.multiplex import slots
 from kit.trackers.multiplex.codes import rotations
 from kit.trackers.multiplex.decoder import Decoded
 from kit.trackers.multiplex.layers import resized
 from kit.trackers.multiplex.network import RECENT, Network
 from kit.trackers.multiplex.reading import MemoryReader
+from kit.trackers.multiplex.source import load as load  # weights are loaded by that name
 from kit.trackers.recorded import Recorded
 from kit.trackers.square import HALF, Entrance
 
@@ -71,14 +73,14 @@ class Sam31Tracker:
         sizes = self._sizes = network.sizes
         self._entrance = Entrance(sizes.image_size, HALF, config.resample, self._device)
         self._encode = Recorded(lambda pixels: self._necks(network.vision.hidden(pixels)))
-        slots = sizes.multiplex_count
+        self._count = count = sizes.multiplex_count
         self.span = Span(
             recent=RECENT,
             pointers=_POINTERS,
             anchors=_ANCHORS,
             past_pointers=False,
             far_pointers=False,
-            slots=slots if config.bucket is None else min(config.bucket, slots),
+            slots=count if config.bucket is None else min(config.bucket, count),
         )
         with torch.inference_mode():
             self._reader = MemoryReader(network, config.plain_codes)
@@ -146,31 +148,28 @@ class Sam31Tracker:
                 image = self._attend(encoded, some)
                 answers = self._network.decode(image, encoded.fine, self._used(some))
                 for row, index in enumerate(indices):
-                    slots = list(contexts[index].slots)
-                    found[index] = self._answers(answers, row, slots, every)
+                    own = answers.of(row, contexts[index].slots)
+                    found[index] = self._answers(own, every)
         return [answer for index in range(len(contexts)) for answer in found[index]]
 
     def remember(self, encoded: Encoded, buckets: Sequence[Bucket]) -> list[Memory]:
         """Run the memory encoder on all slots of each bucket."""
         if not buckets:
             return []
-        slots, memories = self._sizes.multiplex_count, []
         dtype = torch.bfloat16 if self._config.memory == "bfloat16" else torch.float32
+        memories: list[Memory] = []
         with running(self._device):
-            masks = self._seen(buckets)
+            seen = slots.seen(buckets, parted=self._config.door == "state")
             for start in range(0, len(buckets), self._config.rows):
-                some = range(start, min(start + self._config.rows, len(buckets)))
-                maps = torch.stack([self._maps(masks[i], buckets[i]) for i in some])
-                absent = torch.stack([_absent(buckets[i], slots, maps) for i in some])
-                found = self._network.remember(self._map(encoded.tokens), maps, absent)
-                places = found.flatten(2).permute(2, 0, 1).to(dtype)  # [N, B, C]
+                some = slice(start, start + self._config.rows)
+                found = self._fused(encoded, seen[some], buckets[some]).to(dtype)
                 memories += [
                     Memory(
-                        places[:, row : row + 1].contiguous(),
-                        _pointers(buckets[i], slots, encoded.tokens),
+                        found[:, row : row + 1].contiguous(),
+                        slots.pointers(bucket, self._count, self._sizes.width),
                         encoded.tokens,
                     )
-                    for row, i in enumerate(some)
+                    for row, bucket in enumerate(buckets[some])
                 ]
         return memories
 
@@ -179,6 +178,19 @@ class Sam31Tracker:
         fine = self._network.sam_mask_decoder.fine(quadruple, double)
         tokens = coarse.flatten(2).permute(2, 0, 1)
         return Encoded(tokens, self._reader.places[:, None], fine, prompt)
+
+    def _fused(
+        self, encoded: Encoded, seen: Sequence[Mapping[int, Tensor]], buckets: Sequence[Bucket]
+    ) -> Tensor:
+        """Masks and frame by the memory encoder, [N, B, C]."""
+        side = 16 * self._sizes.grid
+        maps = [
+            slots.maps(masks, bucket, self._count, side)
+            for masks, bucket in zip(seen, buckets, strict=True)
+        ]
+        absent = torch.stack([slots.absent(bucket, self._count) for bucket in buckets])
+        fused = self._network.remember(self._map(encoded.tokens), torch.stack(maps), absent)
+        return fused.flatten(2).permute(2, 0, 1)
 
     def _attend(self, encoded: Encoded, contexts: Sequence[Context]) -> Tensor:
         """Frame features with memory read into them, [B, C, g, g]."""
@@ -192,53 +204,23 @@ class Sam31Tracker:
 
     def _used(self, contexts: Sequence[Context]) -> Tensor:
         """1 where a slot holds an object, [B, M]."""
-        rows = [[s in c.slots for s in range(self._sizes.multiplex_count)] for c in contexts]
+        rows = [[slot in context.slots for slot in range(self._count)] for context in contexts]
         return uploaded(torch.tensor(rows, dtype=torch.float32), self._device)
 
-    def _answers(
-        self, decoded: Decoded, row: int, slots: list[int], every: bool
-    ) -> list[Hypothesis]:
-        presence, iou = decoded.presence[row, slots], decoded.iou[row, slots]
-        masks = decoded.masks[row, slots]
-        low = torch.where(presence[:, None, None, None] > 0, masks, ABSENT).float()
-        tokens = decoded.tokens[row, slots]
+    def _answers(self, decoded: Decoded, every: bool) -> list[Hypothesis]:
+        """Hypotheses of the objects of one bucket."""
+        presence, iou, tokens = decoded.presence, decoded.iou, decoded.tokens
+        low = torch.where(presence[:, None, None, None] > 0, decoded.masks, ABSENT).float()
         if not every:
-            index, best = torch.arange(len(slots), device=iou.device), iou.argmax(-1)
+            index, best = torch.arange(len(iou), device=iou.device), iou.argmax(-1)
             low, iou, tokens = (part[index, best][:, None] for part in (low, iou, tokens))
         full, pointers = self._enlarged(low), self._network.pointers(tokens, presence)
         # Raw IoU can leave 0..1, which is what everybody else takes it for.
         iou = iou.float().clamp(0, 1)
         return [
             Hypothesis(low[i], full[i], iou[i], presence[i].float(), pointers[i].float())
-            for i in range(len(slots))
+            for i in range(len(low))
         ]
-
-    def _seen(self, buckets: Sequence[Bucket]) -> list[Mapping[int, Tensor]]:
-        """Logits by slot as the memory encoder sees them, [s, s]."""
-        seen = [
-            {slot: one.full[0] for slot, one in enumerate(bucket) if one is not None}
-            for bucket in buckets
-        ]
-        given = any(one is not None and one.prompted for bucket in buckets for one in bucket)
-        if self._config.door == "loop" or not given:
-            return list(seen)
-        stacked = torch.stack([mask for own in seen for mask in own.values()])
-        number = torch.arange(len(stacked), device=stacked.device)[:, None, None]
-        largest = stacked.argmax(0) == number
-        parted = iter(torch.where(largest, stacked, stacked.clamp(max=-10.0)))
-        return [{slot: next(parted) for slot in own} for own in seen]
-
-    def _maps(self, masks: Mapping[int, Tensor], bucket: Bucket) -> Tensor:
-        """Masks in -1..1, then planes of prompts, of all slots, [2M, 16g, 16g]; 0 where empty."""
-        slots, side = self._sizes.multiplex_count, 16 * self._sizes.grid
-        maps = torch.zeros(2 * slots, side, side, device=self._device)
-        for slot, logits in masks.items():
-            plane = 2 * logits.sigmoid() - 1
-            maps[slot] = resized(plane[None, None], side, antialias=True)[0, 0]
-            one = bucket[slot]
-            if one is not None and one.prompted:
-                maps[slots + slot] = 1
-        return maps
 
     def _enlarged(self, low: Tensor) -> Tensor:
         """Logits [B, K, 4g, 4g] at the model's size, [B, K, S, S]."""
@@ -248,24 +230,6 @@ class Sam31Tracker:
         """[N, B, C] as [B, C, g, g]."""
         grid = self._sizes.grid
         return tokens.permute(1, 2, 0).reshape(tokens.shape[1], -1, grid, grid)
-
-
-def _absent(bucket: Bucket, slots: int, like: Tensor) -> Tensor:
-    """1 where a slot is empty or its object is thought absent, [M]."""
-    absent = like.new_ones(slots)
-    for slot, one in enumerate(bucket):
-        if one is not None:
-            absent[slot] = (one.presence <= 0).to(absent.dtype)
-    return absent
-
-
-def _pointers(bucket: Bucket, slots: int, like: Tensor) -> Tensor:
-    """Pointers of all slots, float32 [M, C]; zeros where empty."""
-    pointers = torch.zeros(slots, like.shape[-1], device=like.device)
-    for slot, one in enumerate(bucket):
-        if one is not None:
-            pointers[slot] = one.pointers[0]
-    return pointers
 
 
 def build(model: Any, config: Config) -> Sam31Tracker:

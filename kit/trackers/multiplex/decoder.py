@@ -3,6 +3,7 @@
 The interactive head of the same checkpoint is the decoder of a single slot with four masks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from kit.trackers.multiplex.two_way import TwoWayTransformer
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """Answers for all slots, used or not; K masks a slot.
+    """Answers for all slots, used or not; K masks a slot. Of a single row there is no B.
 
     Attributes:
         masks: [B, M, K, 4g, 4g], logits, whatever the presence.
@@ -29,6 +30,13 @@ class Decoded:
     iou: Tensor
     presence: Tensor
     tokens: Tensor
+
+    def of(self, row: int, slots: Sequence[int]) -> "Decoded":
+        """Some slots of one row; nothing waits for the device to learn which."""
+        parts = (self.masks[row], self.iou[row], self.presence[row], self.tokens[row])
+        if tuple(slots) == tuple(range(len(slots))):
+            return Decoded(*(part[: len(slots)] for part in parts))
+        return Decoded(*(torch.stack([part[slot] for slot in slots]) for part in parts))
 
 
 class MaskDecoder(nn.Module):
