@@ -175,7 +175,7 @@ def tiny_sam31() -> Network:
     with torch.no_grad():  # so that predicted IoUs are inside 0..1
         model.sam_mask_decoder.iou_prediction_head.layers[-1].weight.mul_(0.1)
         model.sam_mask_decoder.iou_prediction_head.layers[-1].bias.fill_(0.6)
-    return with_presence(model, 0)
+    return with_presence(model, 20)
 
 
 def write_tiny_sam31(path: Path, **changes: torch.Tensor) -> None:

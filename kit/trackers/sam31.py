@@ -69,6 +69,7 @@ class Sam31Tracker:
 
     def __init__(self, network: Network, config: Config) -> None:
         self._network, self._config = network, config
+        self.large = True  # the trunk is SAM 3's
         self._device = network.maskmem_tpos_enc.device
         sizes = self._sizes = network.sizes
         self._entrance = Entrance(sizes.image_size, HALF, config.resample, self._device)
