@@ -49,6 +49,7 @@ rule all:
 
 onstart:  # never in a dry run, which shows Snakemake's own reasons
     checked(lambda: claim(Path(".snakemake"), Path(WORK)))
+    checked(lambda: reachable.check(CONFIG.models()))
     narrator.attach(logger.handlers)
     lift_rate()
 

@@ -4,13 +4,13 @@ A stage is handed its own block alone, as canonical JSON, so that an unrelated e
 of keys changes nothing that Snakemake compares.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kit import concepts, plugins
+from kit import concepts, declared, plugins
 from kit.core import validation
 from kit.core.errors import ConfigError
 from kit.core.files import canonical_json
@@ -90,6 +90,31 @@ class Config:
             block = self._resolved(family, one, family)
             words.append(plugins.identity(family, block, not known_otherwise))
         return " ".join(filter(None, words))
+
+    def models(self) -> Iterator[dict[str, Any]]:
+        """Every model that a recipe uses, with its `kind`; those that the run trains left out."""
+        for parts in self.values["recipes"].values():
+            for part, family in PARTS.items():
+                if part in parts:
+                    yield from self._models(family, parts[part])
+
+    def _models(self, family: str, preset: str) -> Iterator[dict[str, Any]]:
+        block = self.values[family][preset]
+        for key in ("model", "decoder"):
+            model = self.values["models"].get(block.get(key), {})
+            if "source" in model:
+                yield {"kind": self._kind(family, block, key), **model}
+        for key, home in (RESOLVED | NAMED).items():
+            for name in _listed(block.get(key, [])) if home != "models" else ():
+                yield from self._models(home or family, name)
+
+    def _kind(self, family: str, block: Mapping[str, Any], key: str) -> str:
+        """What a model is loaded as; see `kit.runtime.models.load`."""
+        if key == "decoder":
+            return "sam3"
+        if family == "trackers":
+            return str(block["method"])
+        return str(declared.constant(plugins.module_of(family, block["method"]), "MODEL", ""))
 
     def _block(self, family: str, preset: str, where: str) -> dict[str, Any]:
         presets = self.values.get(family, {})

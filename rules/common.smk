@@ -14,7 +14,7 @@ from kit.config import Config
 from kit.core.errors import KitError
 from kit.core.files import canonical_json
 from kit.plan import Plan, version_of
-from kit.runtime import client
+from kit.runtime import client, reachable
 from kit.runtime.claim import claim, recover
 
 

@@ -34,7 +34,7 @@ LAYERS = {
     "recipes": {"core", "declared", "plugins"},
     "schema": {"core", "declared", "methods", "plugins"},
     "concepts": {"core"},
-    "config": {"core", "plugins", "recipes", "schema", "concepts"},
+    "config": {"core", "declared", "plugins", "recipes", "schema", "concepts"},
     "layers": {"recipes"},
     "plan": {"core", "config", "data", "layers", "plugins", "recipes"},
     "stages": {

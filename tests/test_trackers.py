@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from PIL import Image
+from libraries import package, session, write_frames
 from tiny_models import (
     Clip,
     tiny_sam2,
@@ -18,8 +18,6 @@ from tiny_models import (
     with_presence,
     write_tiny_sam3,
 )
-from transformers import Sam2VideoVideoProcessor, Sam3TrackerVideoProcessor
-from transformers.models.sam3.image_processing_sam3 import Sam3ImageProcessor
 
 from kit.core.errors import ConfigError, DataError
 from kit.core.types import Prompt
@@ -68,6 +66,10 @@ def prompts_of(plan: dict[int, list[int]]) -> list[Prompt]:
     ]
 
 
+def masks_of(id_: int, frames: list[int]) -> dict[int, np.ndarray]:
+    return {frame: CLIP.mask(frame, id_) for frame in frames}
+
+
 def engine(tracker: Tracker, plan: dict[int, list[int]]) -> dict[int, np.ndarray]:
     """Video-size logits of each object, float32 [frames since its start, H, W]."""
     found: dict[int, list[np.ndarray]] = {}
@@ -77,51 +79,10 @@ def engine(tracker: Tracker, plan: dict[int, list[int]]) -> dict[int, np.ndarray
     return {id_: np.stack(logits) for id_, logits in found.items()}
 
 
-def package(model: Any, folder: Path, id_: int, frames: list[int]) -> np.ndarray:
-    """The same of one object by the sam2 package's predictor."""
-    state = model.init_state(str(folder))
-    for frame in frames:
-        model.add_new_mask(state, frame, id_, CLIP.mask(frame, id_))
-    steps = model.propagate_in_video(state, start_frame_idx=frames[0])
-    return np.stack([logits[0, 0].numpy() for _, _, logits in steps])
-
-
-def processor(model: Any) -> Sam3TrackerVideoProcessor:
-    size = {"height": model.image_size, "width": model.image_size}
-    half = [0.5] * 3
-    is_sam3 = model.config.model_type.startswith("sam3")
-    norm = {"image_mean": half, "image_std": half} if is_sam3 else {}
-    return Sam3TrackerVideoProcessor(
-        image_processor=Sam3ImageProcessor(size=size),
-        video_processor=Sam2VideoVideoProcessor(size=size, **norm),
-        target_size=model.image_size,
-    )
-
-
-def transformers_session(model: Any, id_: int, frames: list[int]) -> np.ndarray:
-    """The same of one object by transformers."""
-    process = processor(model)
-    session = process.init_video_session(
-        video=[CLIP[i] for i in range(LENGTH)], inference_device="cpu", dtype=torch.float32
-    )
-    for frame in frames:
-        process.add_inputs_to_inference_session(
-            session, frame_idx=frame, obj_ids=[id_], input_masks=[CLIP.mask(frame, id_)]
-        )
-        model(session, frame_idx=frame)
-    size = [list(CLIP[0].shape[:2])]
-    steps = model.propagate_in_video_iterator(session, start_frame_idx=frames[0])
-    masks = (process.post_process_masks([s.pred_masks], size, binarize=False)[0] for s in steps)
-    return np.stack([mask[0, 0].numpy() for mask in masks])
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The clip as the package reads it: lossless bytes under the one suffix it lists."""
-    folder = tmp_path_factory.mktemp("frames")
-    for index in range(LENGTH):
-        Image.fromarray(CLIP[index]).save(folder / f"{index:05d}.jpg", format="png")
-    return folder
+    """The clip as the package reads it."""
+    return write_frames(tmp_path_factory.mktemp("frames"), [CLIP[i] for i in range(LENGTH)])
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
@@ -130,7 +91,8 @@ def test_sam2_is_bit_equal_to_the_package(
 ) -> None:
     ours = engine(sam2.build(models["sam2"], sam2.Config()), plan)
     for id_, frames in plan.items():
-        np.testing.assert_array_equal(ours[id_], package(models["sam2"], folder, id_, frames))
+        theirs = package(models["sam2"], folder, id_, masks_of(id_, frames))
+        np.testing.assert_array_equal(ours[id_], theirs)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +115,7 @@ def test_sam2_follows_its_yaml(
     monkeypatch.setattr(models[name], setting, value)
     frames = PLANS["more anchors than attended to"][1]
     ours = engine(sam2.build(models[name], sam2.Config()), {1: frames})
-    np.testing.assert_array_equal(ours[1], package(models[name], folder, 1, frames))
+    np.testing.assert_array_equal(ours[1], package(models[name], folder, 1, masks_of(1, frames)))
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
@@ -163,7 +125,8 @@ def test_sam3_is_bit_equal_to_transformers(
 ) -> None:
     ours = engine(sam3.build(models[name], sam3.Config()), plan)
     for id_, frames in plan.items():
-        theirs = transformers_session(models[name], id_, frames)
+        images = [CLIP[i] for i in range(LENGTH)]
+        theirs = session(models[name], images, id_, masks_of(id_, frames))
         np.testing.assert_array_equal(ours[id_], theirs)
 
 

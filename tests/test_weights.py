@@ -59,16 +59,18 @@ WEIGHTS: list[tuple[str, str, dict[str, str], tuple[str, ...]]] = [
     ("hub, no network", "features", {"source": "facebook/no"}, ("facebook/no: cannot be", *GATED)),
     ("hub, revision", "candidates", {"source": "facebook/no", "revision": "main"}, GATED),
     ("empty folder", "features", {"source": "{}/empty"},
-     ("/empty: no config.json", "download incomplete?")),
+     ("/empty: 0 checkpoint files in this folder", "config.json", "download incomplete?")),
     ("DINOv3 for SAM 3", "candidates", {"source": "{}/dino"},
-     ("/dino: a checkpoint of `dinov3_vit`", "one of `sam3` is needed")),
-    ("DINOv3 for a tracker", "masks", {"source": "{}/dino"}, ("`dinov3_vit`", "`sam3` is needed")),
+     ("/dino: a checkpoint of `dinov3_vit`", "SAM 3's detector is needed")),
+    ("DINOv3 for a tracker", "masks", {"source": "{}/dino"},
+     ("`dinov3_vit`", "SAM 3's tracker is needed")),
     ("cut weights", "features", {"source": "{}/cut"}, ("/cut", "cannot be loaded", "complete?")),
     ("other shapes", "features", {"source": "{}/wide"}, ("/wide", "cannot be loaded")),
     ("half the weights", "features", {"source": "{}/half"},
      ("/half", "weights of DINOv3ViTModel are missing", "another model?")),
     ("no .pt", "masks", {"source": "{}/none.pt", "config": HIERA}, ("no such checkpoint", *GATED)),
-    ("folder for .pt", "masks", {"source": "{}/dino", "config": HIERA}, ("/dino: a folder", ".pt")),
+    ("folder for .pt", "masks", {"source": "{}/dino", "config": HIERA},
+     ("/dino/model.safetensors: a DINOv3 ViT of transformers", "SAM 2 is needed")),
     ("pickle with code", "masks", {"source": "{}/code.pt", "config": HIERA},
      ("/code.pt: not a readable checkpoint", "never run")),
     ("text for .pt", "masks", {"source": "{}/text.pt", "config": HIERA}, ("/text.pt: not a read",)),
@@ -96,7 +98,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept = dict(sorted(tensors.items())[: len(tensors) // 2])
     save_file(kept, folder / "half" / "model.safetensors", metadata={"format": "pt"})
     torch.save({"model": Code(folder / "executed")}, folder / "code.pt")
-    torch.save({"model": {}}, folder / "ok.pt")
+    names = ("image_encoder.trunk.a", "memory_encoder.b", "sam_mask_decoder.c")
+    torch.save({"model": {name: torch.zeros(1) for name in names}}, folder / "ok.pt")
     (folder / "text.pt").write_text("not found")
     return folder
 
@@ -147,3 +150,41 @@ def _loaded(models: Any, kind: str, seed: int) -> Any:
         torch.manual_seed(seed)
         model = models.load(kind, {"source": "tiny"}, "cpu")
     return getattr(model, "model", model)
+
+
+def test_a_run_asks_for_the_weights_of_all_its_recipes() -> None:
+    from kit import config
+
+    folder = Path(__file__).parents[1] / "config"
+    mosev2 = {(m["kind"], m["source"]) for m in config.load(folder / "mosev2.yaml").models()}
+    assert {kind for kind, _ in mosev2} == {"sam3", "sam3_detector", "dinov3"}
+    assert all(source.count("/") == 1 for _, source in mosev2)
+    for file in {*folder.glob("*.yaml")} - {folder / "schema.yaml"}:
+        kinds = {model["kind"] for model in config.load(file).models()}
+        assert kinds <= {"sam2", "sam3", "sam31", "sam3_detector", "dinov3"}, file
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("sam3", "dino", "a checkpoint of `dinov3_vit`, where SAM 3's tracker is needed"),
+        ("dinov3", "ok.pt", "SAM 2 of the sam2 package, where a DINOv3 ViT is needed"),
+        ("sam2", "text.pt", "not a readable checkpoint"),
+        ("sam2", "code.pt", "not a readable checkpoint"),
+        ("sam3_detector", "empty", "an empty folder"),
+    ],
+)
+def test_wrong_weights_are_told_before_the_first_job(
+    kind: str, name: str, words: str, checkpoints: Path
+) -> None:
+    from kit.core.errors import WeightsError
+    from kit.runtime import reachable
+
+    source = str(checkpoints / name)
+    with pytest.raises(WeightsError) as refusal:
+        reachable.check([{"kind": kind, "source": source}, {"kind": kind, "source": source}])
+    assert str(refusal.value).count(f"{source}: ") == 1
+    assert words in str(refusal.value)
+    assert not (checkpoints / "executed").exists()
+    good = [{"kind": "dinov3", "source": str(checkpoints / "dino")}, {"source": "tiny"}]
+    reachable.check([*good, {"kind": "sam2", "source": str(checkpoints / "ok.pt")}])

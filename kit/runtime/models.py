@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from kit.core import files
 from kit.core.errors import DataError, WeightsError
 from kit.core.files import canonical_json
-from kit.runtime import tiny
+from kit.runtime import layouts, pretrained, reachable, renaming, tiny
 from kit.runtime.memory import Recent
+from kit.runtime.reachable import ADVICE
 
 Settings = Mapping[str, Any]
 Kind = str | Callable[[Settings], Any]  # a name, or what loads models of a kind that has none
 RECENT = Recent()  # models of this process
 
 # A model that the kit has trained: a folder with its weights and, written last, what it is.
-MODEL, MODEL_SCHEMA, WEIGHTS = "model.json", "model/1", "model.safetensors"
-TINY = "tiny"  # as a source: the embedded family; as an architecture: that of its SAM 2
+MODEL, MODEL_SCHEMA, WEIGHTS = reachable.TRAINED, "model/1", "model.safetensors"
+TINY = reachable.TINY  # also an architecture: that of the family's SAM 2
 
 
 Tokens = tuple[torch.Tensor, torch.Tensor]  # int64[1, 32] ids, and 1 where there is one
@@ -92,7 +92,23 @@ def load(kind: Kind, settings: Settings, device: str) -> Any:
 def _load(kind: Kind, settings: Settings, device: str) -> Any:
     with torch.random.fork_rng(devices=[]):  # SAM's position code is a buffer drawn at random, and
         torch.manual_seed(tiny.SEED)  # without weights to replace it every process had another one
-        return _placed((_LOADERS[kind] if isinstance(kind, str) else kind)(settings), device)
+        loaded = (_LOADERS[kind] if isinstance(kind, str) else kind)(settings)
+        _check_finite(loaded[0] if isinstance(loaded, tuple) else loaded, settings["source"])
+        return _placed(loaded, device)
+
+
+def _check_finite(model: torch.nn.Module, source: str) -> None:
+    """Refuse NaN and infinity: the detector would find nothing, and say so without a word."""
+    for name, value in model.state_dict().items():
+        # A sum is one quick pass; where it is not finite it may be for its size alone.
+        if value.is_floating_point() and not value.sum().isfinite():
+            wrong = int((~value.isfinite()).sum())
+            if wrong:
+                raise WeightsError(
+                    f"{source}: {wrong} of {value.numel()} numbers in `{name}` are NaN or "
+                    "infinite. Did its training diverge, or is the copy damaged? Take an earlier "
+                    "checkpoint."
+                )
 
 
 def precision(device: str) -> Any:
@@ -115,15 +131,13 @@ def _placed(model: Any, device: str) -> Any:
 
 
 def _sam3_detector(settings: Settings) -> tuple[Any, Callable[[str], Sequence[int]]]:
-    from transformers import AutoTokenizer, Sam3Model
+    from transformers import Sam3Model
 
-    model = _pretrained(Sam3Model, "sam3", settings)
+    model = pretrained.model(Sam3Model, "sam3_detector", settings)
     name = tokenizer_of(settings)
     if name == TINY:
         return model, tiny.tokenize
-    own = {**settings, "source": name}
-    tokenizer = _fetched(own, lambda source, **kw: AutoTokenizer.from_pretrained(source, **kw))
-    return model, lambda phrase: tokenizer(phrase)["input_ids"]
+    return model, pretrained.tokenizer({**settings, "source": name})
 
 
 def tokenizer_of(settings: Settings) -> str:
@@ -139,23 +153,27 @@ def tokenizer_of(settings: Settings) -> str:
 def _sam3_tracker(settings: Settings) -> Any:
     from transformers import Sam3TrackerVideoModel
 
-    return _pretrained(Sam3TrackerVideoModel, "sam3", settings)
+    return pretrained.model(Sam3TrackerVideoModel, "sam3", settings)
 
 
 def _dinov3(settings: Settings) -> Any:
-    from transformers import AutoModel
+    from transformers import DINOv3ViTModel
 
-    return _pretrained(AutoModel, "dinov3_vit", settings)
+    return pretrained.model(DINOv3ViTModel, "dinov3", settings)
 
 
 def _sam2(settings: Settings) -> Any:
-    """A checkpoint of the sam2 package, or one that the kit has trained.
+    """A checkpoint of SAM 2 in any layout, or one that the kit has trained.
 
-    The package's are a yaml by name and weights as .pt or .safetensors; the kit's are a folder.
+    The former are a yaml of the sam2 package by name and a file; the kit's are a folder.
     """
     config = sam2_architecture(settings)
-    weights = _state_dict(_sam2_file(settings))  # first: a wrong path should fail at once
+    file = _sam2_file(settings)
+    weights = layouts.tensors_in(file)  # first: a wrong path should fail at once
+    layout = layouts.check(file, weights, "sam2")
     model = tiny.new("sam2") if config == TINY else untrained_sam2(config)
+    if layout.name != "sam2":
+        weights = renaming.sam2_from_transformers(weights, model.state_dict())
     _fill(model, weights, settings["source"])
     return model
 
@@ -178,7 +196,7 @@ def sam2_architecture(settings: Settings) -> str:
     if (Path(source) / MODEL).is_file():
         return str(_told(Path(source) / MODEL).get("architecture"))
     if not Path(source).exists():
-        raise WeightsError(f"{source}: no such folder or file.{_ADVICE}")
+        raise WeightsError(f"{source}: no such folder or file. {ADVICE}")
     raise WeightsError(
         f"{source}: a local SAM 2 checkpoint needs `config` beside `source`, for example "
         "configs/sam2.1/sam2.1_hiera_l.yaml."
@@ -193,10 +211,17 @@ def _sam2_file(settings: Settings) -> Path:
     if source in HF_MODEL_ID_TO_FILENAMES:
         from huggingface_hub import hf_hub_download
 
-        file = HF_MODEL_ID_TO_FILENAMES[source][1]
-        return Path(_fetched(settings, lambda s, **_: hf_hub_download(s, file, revision=revision)))
+        name = HF_MODEL_ID_TO_FILENAMES[source][1]
+        found = pretrained.fetched(
+            settings, lambda source, **_: hf_hub_download(source, name, revision=revision)
+        )
+        return Path(found)
     path = Path(source)
-    return path / WEIGHTS if (path / MODEL).is_file() else path
+    if not path.exists():
+        raise WeightsError(f"{path}: no such checkpoint file. {ADVICE}")
+    if (path / MODEL).is_file():
+        return path / WEIGHTS
+    return layouts.only_file(path)
 
 
 def untrained_sam2(config: str) -> Any:
@@ -205,16 +230,18 @@ def untrained_sam2(config: str) -> Any:
     Raises:
         WeightsError: There is no such configuration.
     """
-    from hydra.errors import HydraException
+    import sam2
     from sam2.build_sam import build_sam2_video_predictor
 
-    try:
-        return build_sam2_video_predictor(config, device="cpu", apply_postprocessing=False)
-    except HydraException as error:
+    folder = Path(sam2.__file__).parent
+    found = (file for era in ("sam2", "sam2.1") for file in folder.glob(f"configs/{era}/*.yaml"))
+    own = sorted(str(file.relative_to(folder)) for file in found)
+    if config not in own:  # what a yaml names is imported and called: no other one is read
         raise WeightsError(
-            f"{config}: no configuration of the sam2 package ({_first_line(error)}). `config` is "
-            "one of its own, for example configs/sam2.1/sam2.1_hiera_l.yaml."
-        ) from None
+            f"{config}: no configuration of the sam2 package. `config` of a preset, or the "
+            f"`architecture` in a folder's {MODEL}, is one of {', '.join(own)}."
+        )
+    return build_sam2_video_predictor(config, device="cpu", apply_postprocessing=False)
 
 
 def _told(path: Path) -> dict[str, Any]:
@@ -223,25 +250,6 @@ def _told(path: Path) -> dict[str, Any]:
     if not isinstance(told, dict) or told.get("schema") != MODEL_SCHEMA:
         raise WeightsError(f"{path}: not the description of a model that the kit has trained.")
     return told
-
-
-def _state_dict(path: Path) -> dict[str, torch.Tensor]:
-    if path.is_dir():
-        raise WeightsError(f"{path}: a folder; SAM 2 takes the .pt or .safetensors file itself.")
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such checkpoint file.{_ADVICE}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path))
-        loaded = torch.load(path, map_location="cpu", weights_only=True)  # never unpickles code
-        return dict(loaded["model"])
-    except Exception as error:  # torch, pickle and safetensors raise a dozen unrelated classes
-        raise WeightsError(
-            f"{path}: not a readable checkpoint ({type(error).__name__}). Is the download "
-            "complete, and is it one of the sam2 package? A pickle that holds code is never run."
-        ) from None
 
 
 def _fill(model: torch.nn.Module, weights: dict[str, torch.Tensor], source: str) -> None:
@@ -254,64 +262,6 @@ def _fill(model: torch.nn.Module, weights: dict[str, torch.Tensor], source: str)
         ) from None
 
 
-def _pretrained(cls: Any, kind: str, settings: Settings) -> Any:
-    """`from_pretrained`, strict: every weight of the model must be in the checkpoint.
-
-    Args:
-        cls: Class of the model.
-        kind: What the checkpoint's `model_type` must start with. It is asked first: building
-            SAM 3 around a stranger's weights takes half a minute and a page of warnings.
-        settings: See `load`.
-    """
-    from transformers import PreTrainedConfig
-
-    found = _fetched(settings, lambda source, **kw: PreTrainedConfig.get_config_dict(source, **kw))
-    told = found[0].get("model_type")
-    if not str(told).startswith(kind):
-        what = f"a checkpoint of `{told}`" if told else "no config.json that tells its `model_type`"
-        raise WeightsError(
-            f"{settings['source']}: {what} where one of `{kind}` is needed. Is `source` that of "
-            "another model, or is the download incomplete?"
-        )
-    model, info = _fetched(
-        settings,
-        lambda source, **kw: cls.from_pretrained(
-            source, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **kw
-        ),
-    )
-    absent = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-    if absent:
-        raise WeightsError(
-            f"{settings['source']}: {len(absent)} weights of {type(model).__name__} are missing or "
-            f"of another shape, {absent[0]} first. Is this the checkpoint of another model?"
-        )
-    return model
-
-
-def _fetched(settings: Settings, get: Callable[..., Any]) -> Any:
-    source, revision = settings["source"], settings.get("revision")
-    if _looks_local(source) and not Path(source).exists():
-        raise WeightsError(f"{source}: no such folder or file.{_ADVICE}")
-    try:
-        return get(source, revision=revision) if revision else get(source)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        hint = " Is the download complete?" if Path(source).exists() else _ADVICE
-        raise WeightsError(f"{source}: cannot be loaded ({_first_line(error)}).{hint}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _looks_local(source: str) -> bool:
-    return source.startswith(("/", ".", "~")) or source.count("/") != 1
-
-
-_ADVICE = (
-    " Public SAM 3 and DINOv3 weights are gated: ask for access on the model's page, then run "
-    "`hf auth login`; or download the folder by any means and give its path as `source` under "
-    "`models` in the config."
-)
 _LOADERS: dict[str, Callable[[Settings], Any]] = {
     "sam3_detector": _sam3_detector,
     "sam3": _sam3_tracker,

@@ -1,20 +1,25 @@
 """Whether the weights of a run can be had: asked once, before its first job.
 
-Every job would find out by itself, after the hub was asked five times over.
+Every job would find out by itself, after the hub was asked five times over. Of a local checkpoint
+the names of its tensors are read and not its numbers; what only the loading can show, such as one
+weight that is missing, is told there.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.core.errors import WeightsError
+from kit.core import files
+from kit.core.errors import KitError, WeightsError
+from kit.runtime import layouts
 
-TINY = "tiny"  # shipped with the kit
+TINY = "tiny"  # as a source: the embedded family
 SECONDS = 10  # for the hub to answer
 ADVICE = (
     "Public SAM 3 and DINOv3 weights are gated: ask for access on the model's page, then run `hf "
     "auth login`; or download the folder by any means and give its path as `source` under `models`."
 )
+TRAINED = "model.json"  # in the folder of a model that the kit has trained
 _FILE = "config.json"  # which every model on the hub has
 
 
@@ -34,15 +39,16 @@ def check(models: Iterable[Mapping[str, Any]]) -> None:
     """Refuse weights that cannot be had.
 
     Args:
-        models: Blocks with `source`, perhaps with `revision`.
+        models: Blocks with `source`, perhaps with `revision`, and with the `kind` that is wanted
+            (see `layouts.TITLES`) where that is known.
 
     Raises:
         WeightsError: All of them, each with the reason.
     """
-    asked = {(model["source"], model.get("revision")) for model in models}
-    found = [(s, why) for s, revision in sorted(asked, key=str) if (why := _lack(s, revision))]
+    asked = {(m["source"], m.get("revision"), m.get("kind", "")) for m in models}
+    found = [(s, why) for s, *more in sorted(asked, key=str) if (why := _lack(s, *more))]
     if found:
-        told = "\n".join(f"{source}: {why}." for source, why in found)
+        told = "\n".join(dict.fromkeys(f"{source}: {why}." for source, why in found))
         raise WeightsError(f"weights cannot be had, so nothing is run.\n{told}\n{ADVICE}")
 
 
@@ -51,18 +57,20 @@ def looks_local(source: str) -> bool:
     return source.startswith(("/", ".", "~")) or source.count("/") != 1
 
 
-def _lack(source: str, revision: str | None) -> str:
+def _lack(source: str, revision: str | None, kind: str) -> str:
     """Why a checkpoint cannot be had; empty if nothing speaks against it."""
     path = Path(source).expanduser()
-    if source == TINY or path.exists():
-        return _unreadable(path)
+    if source == TINY:
+        return ""
+    if path.exists():
+        return _unreadable(path) or _strange(path, kind)
     if looks_local(source):
         return "no such folder or file"
     return "" if _is_cached(source, revision) else _refused(source, revision)
 
 
 def _unreadable(path: Path) -> str:
-    """Why what lies at a path cannot be read; empty if it can, or if nothing lies there."""
+    """Why what lies at a path cannot be read; empty if it can."""
     try:
         if path.is_file():
             path.open("rb").close()
@@ -70,6 +78,21 @@ def _unreadable(path: Path) -> str:
             return "an empty folder"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
+    return ""
+
+
+def _strange(path: Path, kind: str) -> str:
+    """Why a local checkpoint is not of a kind; empty if it may be, or if no kind is told."""
+    if kind not in layouts.TITLES or (path / TRAINED).is_file():
+        return ""
+    try:
+        file = layouts.only_file(path) if kind == "sam2" else layouts.file_of(path)
+        if file is None:
+            layouts.check_type(path, files.read_json(path / "config.json"), kind)
+        else:
+            layouts.check(file, layouts.names_in(file), kind)
+    except KitError as error:
+        return str(error).removeprefix(f"{path}: ").rstrip(".")
     return ""
 
 
