@@ -32,13 +32,13 @@ def checked(make):
         raise WorkflowError(str(error)) from None
 
 
-CONFIG = checked(lambda: Config(config))
+CONFIG = checked(lambda: Config(as_given()))
 PLAN = checked(lambda: Plan(CONFIG))
 WORK, VIDEOS = PLAN.work, PLAN.videos
 PYTHON = sys.executable  # rules run with the interpreter that runs Snakemake
-SETUP = config.get("run", {})
+SETUP = CONFIG.values.get("run", {})
 BATCH = SETUP.get("batch", 4)
-TEAM = config.get("submission", {}).get("team")
+TEAM = CONFIG.values.get("submission", {}).get("team")
 if workflow.is_main_process:
     recover(Path(".snakemake").absolute(), Path(WORK))
 RUN = client.announce(SETUP.get("slots", 1), SETUP.get("resident", True))

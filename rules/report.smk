@@ -19,7 +19,7 @@ rule report:
         f"{WORK}/benchmarks/report.tsv"
     params:
         work=WORK,
-        split=config["split"],
+        split=CONFIG.values["split"],
         recipes=canonical_json(
             {
                 name: [recipe.path, recipe.mining]
