@@ -6,7 +6,7 @@ MAKES    {WORK}/report/SPLIT.html
 
 
 rule report:
-    """Write the report: table, strips of frames, anchors with their reasons."""
+    """Write the report: tables, a player per object, anchors with their reasons."""
     message:
         "report"
     input:

@@ -17,7 +17,7 @@ LAYERS = {
     "data": {"core"},
     "metrics": {"core"},
     "submission": {"core", "metrics", "data"},
-    "report": {"core", "metrics", "data"},
+    "report": {"core", "layers", "metrics", "data"},  # reads every layer of a run
     "selectors": {"core"},
     "labelling": {"core"},
     "runtime": {"core"},

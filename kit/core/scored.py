@@ -2,7 +2,7 @@
 
 | file | schema | content |
 |---|---|---|
-| scores/.../VIDEO.json | scores/1 | measures of each object, with curves over time |
+| scores/.../VIDEO.json | scores/2 | measures of each object, with curves over time |
 | results/RECIPE/results.json, raw.json of `kit score` | raw/1 | measures of all objects of a set |
 """
 
@@ -24,6 +24,7 @@ OBJECT_KEYS = (
     "reappear_F_new",
 )
 RAW_SCHEMA = "raw/1"
+_PIXELS = ("truth", "mask", "shared")
 _AGAIN = "Score the run again: `kit score`, or remove the file and run snakemake again."
 
 Measures = dict[str, float | None]
@@ -37,11 +38,17 @@ class ObjectScores:
         measures: The seven of `OBJECT_KEYS`, 0..1, None where undefined.
         j: Smoothed Jaccard index of each evaluated frame, 0..1; empty in a video too short.
         f_new: Boundary F at the area-following tolerance, likewise.
+        truth: Pixels of the true mask on each evaluated frame.
+        mask: Pixels of the predicted one.
+        shared: Pixels of both.
     """
 
     measures: Measures
     j: Sequence[float]
     f_new: Sequence[float]
+    truth: Sequence[int]
+    mask: Sequence[int]
+    shared: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -64,11 +71,12 @@ def write_scores(path: Path, video: str, scores: VideoScores, inputs: Inputs) ->
             "measures": one.measures,
             "J": [round(float(v), 4) for v in one.j],
             "F_new": [round(float(v), 4) for v in one.f_new],
+            "pixels": {name: list(getattr(one, name)) for name in _PIXELS},
         }
         for i, one in scores.objects.items()
     }
     body = {"video": video, "frames": list(scores.frames), "objects": objects}
-    files.write_json(path, {"schema": "scores/1", "inputs": dict(inputs), **body})
+    files.write_json(path, {"schema": "scores/2", "inputs": dict(inputs), **body})
 
 
 def read_scores(path: Path, video: str, object_ids: Sequence[int], inputs: Inputs) -> VideoScores:
@@ -83,7 +91,7 @@ def read_scores(path: Path, video: str, object_ids: Sequence[int], inputs: Input
     Raises:
         ArtifactError: The file is missing, damaged, another video's, or made from others.
     """
-    with document(path, "scores", "scores/1") as body:
+    with document(path, "scores", "scores/2") as body:
         check_inputs(path, inputs_of(body), inputs)
         check_name(path, body["video"].text(), video)
         frames = body["frames"].texts()
@@ -93,11 +101,15 @@ def read_scores(path: Path, video: str, object_ids: Sequence[int], inputs: Input
 
 
 def _object(field: Field, frames: int) -> ObjectScores:
-    found = ObjectScores(_measures(field["measures"]), field["J"].shares(), field["F_new"].shares())
-    for name, curve in (("J", found.j), ("F_new", found.f_new)):
-        if len(curve) not in (0, frames):  # none where fewer than three frames leave none to score
-            raise field[name].damaged(f"{frames} numbers, one a frame, or none")
-    return found
+    measures, pixels = _measures(field["measures"]), field["pixels"]
+    curves = {name: [n.integer() for n in pixels[name].items()] for name in _PIXELS}
+    j, f_new = field["J"].shares(), field["F_new"].shares()
+    lengths = [(field["J"], len(j)), (field["F_new"], len(f_new))]
+    lengths += [(pixels[name], len(curve)) for name, curve in curves.items()]
+    for where, length in lengths:
+        if length not in (0, frames):  # none where fewer than three frames leave none to score
+            raise where.damaged(f"{frames} numbers, one a frame, or none")
+    return ObjectScores(measures, j, f_new, **curves)
 
 
 def _measures(field: Field) -> Measures:

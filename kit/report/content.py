@@ -1,13 +1,14 @@
 """What a page is made of. Plain frozen data, numbers in percent, masks already turned to outlines.
 
-An `Entry` is light and is held for every object of the split; a `Card` carries pictures and exists
-for one object at a time.
+An `Entry` is light and is held for every object of the split; a `Player` carries what is drawn and
+exists for one object at a time.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kit.core.scored import ObjectScores
 from kit.core.types import Anchor
 
 MAIN = "J&F_new"
@@ -49,6 +50,8 @@ class Outcome:
         absent: Frames on which the tracker held the object to be absent.
         confidence: Mean of the IoU that the tracker predicted for its masks, percent.
         scores: The official numbers of this object alone; None without ground truth.
+        failure: Its class, a key of `kit.metrics.failures.CLASSES`; None without ground truth.
+        curves: The object's numbers per evaluated frame; None without ground truth.
     """
 
     anchors: Sequence[Anchor]
@@ -56,6 +59,13 @@ class Outcome:
     absent: int
     confidence: float | None
     scores: Scores | None
+    failure: str | None = None
+    curves: ObjectScores | None = None
+
+    @property
+    def main(self) -> float | None:
+        """The official score, else the predicted IoU; percent."""
+        return self.scores[MAIN] if self.scores else self.confidence
 
 
 @dataclass(frozen=True)
@@ -66,13 +76,20 @@ class Entry:
         video: Its name.
         object_id: As in the label maps.
         frames: Length of the video.
+        siblings: Objects of its video, itself included.
         outcomes: By name of the recipe, in the order of the recipes.
     """
 
     video: str
     object_id: int
     frames: int
+    siblings: int
     outcomes: Mapping[str, Outcome]
+
+    @property
+    def key(self) -> str:
+        """Names the object on the page."""
+        return f"{self.video}/{self.object_id}"
 
     @property
     def gains(self) -> Mapping[str, float]:
@@ -85,7 +102,7 @@ class Entry:
     @property
     def gain(self) -> float | None:
         """The largest of the differences, of whichever sign; None if there is none."""
-        return max(self.gains.values(), key=abs, default=None)
+        return max(self.gains.values(), key=lambda gain: abs(gain), default=None)
 
 
 @dataclass(frozen=True)
@@ -100,9 +117,12 @@ class Overview:
         entries: Every object.
         contested: Pixels that two objects claimed, by recipe and video.
         totals: The official numbers of each recipe; empty without ground truth.
-        shown: Objects that get a card, in the order of the page.
+        shown: Objects that get a player, in the order of the page.
         audits: `kit.metrics.mining.summary` of each recipe that mines; empty without ground truth.
-        note: What a reader must know before he believes a picture; may be empty.
+        intervals: By recipe and measure, (low, high) in percent.
+        missing: Videos that are not on the page, with the reason.
+        record: Sections of the run's record: a text, or values by name.
+        note: What a reader must know before looking at a picture; may be empty.
     """
 
     split: str
@@ -114,78 +134,78 @@ class Overview:
     totals: Mapping[str, Scores]
     shown: Sequence[Entry]
     audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    record: Mapping[str, str | Mapping[str, object]] = field(default_factory=dict)
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Shot:
-    """A frame of a strip, shared by the rows of all recipes.
-
-    Attributes:
-        frame: Its name.
-        index: Its place in time.
-        jpeg: The picture, small.
-        truth: Outline of the true mask in pixels of the picture; None if it is not known.
-    """
-
-    frame: str
-    index: int
-    jpeg: bytes
-    truth: str | None
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """An object over time, by sampled frames.
-
-    Attributes:
-        indices: Of the frames, ascending.
-        predicted: Whether the recipe shows the object.
-        truth: Whether it is there; None if that is not known.
-        curve: J (else the predicted IoU) in [0, 1]; None where there is none.
-    """
-
-    indices: Sequence[int]
-    predicted: Sequence[bool]
-    truth: Sequence[bool] | None
-    curve: Sequence[float | None]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A recipe's row of a card.
+class Line:
+    """What one recipe did with an object, over the frames of its player.
 
     Attributes:
         recipe: Its name.
-        outlines: Of the predicted mask on every shot, "" where there is none.
-        values: J on every shot, percent; None where it is not defined.
-        anchors: Outline of the mined mask on the shots that are anchors, by frame.
-        ticks: Indices of all anchors.
-        timeline: All frames.
+        masks: Outline of the predicted mask per frame, "" where there is none.
+        curve: J (else the predicted IoU) per frame, 0..1; None where there is none.
+        anchors: Outline of the mined mask, by place among the frames.
     """
 
     recipe: str
-    outlines: Sequence[str]
-    values: Sequence[float | None]
-    anchors: Mapping[str, str]
-    ticks: Sequence[int]
-    timeline: Timeline
+    masks: Sequence[str]
+    curve: Sequence[float | None]
+    anchors: Mapping[int, str]
 
 
 @dataclass(frozen=True)
-class Card:
-    """An object with its pictures.
+class Player:
+    """An object that can be played.
 
     Attributes:
         entry: Its numbers.
-        given: Frame on which its mask was given.
         size: (height, width) of the pictures.
-        shots: Frames of the strip.
-        rows: One per recipe.
+        frames: Names of its frames, in temporal order; of a long video some, evenly spread.
+        given: Place of the frame on which its mask was given.
+        outline: Of the given mask.
+        truth: Outline of the true mask per frame; None without ground truth.
+        lines: One per recipe.
+        events: (place, what happens there), in temporal order.
     """
 
     entry: Entry
-    given: int
     size: tuple[int, int]
-    shots: Sequence[Shot]
-    rows: Sequence[Row]
+    frames: Sequence[str]
+    given: int
+    outline: str
+    truth: Sequence[str] | None
+    lines: Sequence[Line]
+    events: Sequence[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A picture of the anchor sheet.
+
+    Attributes:
+        kind: "target", "anchor" or "refused".
+        frame: Name of its frame.
+        jpeg: The region with some of its surroundings, base64.
+        text: Scores and reason.
+        alt: The same for who cannot see it.
+    """
+
+    kind: str
+    frame: str
+    jpeg: str
+    text: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The target, its anchors and what was refused just below them, of one decision."""
+
+    video: str
+    object_id: int
+    recipes: str
+    crops: Sequence[Crop]

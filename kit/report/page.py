@@ -1,257 +1,249 @@
-"""The page, piece by piece: what a reader wants first comes first. Asks nothing of any network."""
+"""The page: Jinja templates filled with what was gathered. It asks nothing of any network."""
 
-from collections.abc import Iterable, Iterator
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
 
-from kit.report import curves, tables
-from kit.report.cards import card
-from kit.report.content import Card, Overview
-from kit.report.markup import Html, element, join, void
-from kit.report.style import CSS, SCRIPT
+import jinja2
+from markupsafe import Markup
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-OPEN_ROWS = 60  # longer tables start folded
+from kit.metrics.failures import CLASSES
+from kit.report import charts
+from kit.report.content import COLUMNS, MAIN, Entry, Outcome, Overview, Player, Sheet
+from kit.report.pictures import colour
+from kit.report.published import ROWS
+
+HEADS = {
+    "J&F_new": Markup("J&amp;Ḟ"),
+    "J": Markup("J"),
+    "F_new": Markup("Ḟ"),
+    "disappear_J&F_new": Markup("J&amp;Ḟ<sub>d</sub>"),
+    "reappear_J&F_new": Markup("J&amp;Ḟ<sub>r</sub>"),
+    "F": Markup("F"),
+    "J&F": Markup("J&amp;F"),
+}
+PLAIN = {"J&F_new": "J&Ḟ", "J": "J", "F_new": "Ḟ", "disappear_J&F_new": "J&Ḟ_d",
+         "reappear_J&F_new": "J&Ḟ_r", "F": "F", "J&F": "J&F"}  # fmt: skip
+MEANINGS = {
+    "J&F_new": "mean of J and Ḟ: the number of the leaderboard",
+    "J": "region similarity",
+    "F_new": "boundary accuracy, tolerance follows the object's size",
+    "disappear_J&F_new": "J&Ḟ while the object is out of sight",
+    "reappear_J&F_new": "J&Ḟ after it has come back",
+    "F": "boundary accuracy, fixed tolerance",
+    "J&F": "mean of J and F, as on older benchmarks",
+}
+Frames = Mapping[str, bytes]  # JPEG by frame name
 
 
-def render(overview: Overview, cards: Iterable[Card]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Block:
+    """Data that the page's script reads: of an object, or the frames of a video."""
+
+    kind: str
+    key: str
+    json: Markup
+
+
+def render(
+    overview: Overview,
+    players: Iterable[tuple[Player, Frames]],
+    sheets: Iterable[Sheet],
+) -> Iterator[str]:
     """The page in pieces, so that the pictures of one object are held at a time.
 
     Args:
         overview: Everything without pictures.
-        cards: One for each of `overview.shown`, in that order.
+        players: One for each of `overview.shown`, with frames that no player before it had.
+        sheets: Anchor sheets of the same objects.
     """
-    yield f'<!DOCTYPE html>\n<html lang="en">{_head(overview)}<body>'
-    yield join(_title(overview), "\n", _results(overview), "\n", _strips(overview))
-    for place, content in enumerate(cards):
-        yield "\n" + card(content, place)
-    yield "\n" + join(_tables(overview), _foot()) + f"<script>{SCRIPT}</script></body></html>\n"
-
-
-def _head(overview: Overview) -> Html:
-    return element(
-        "head",
-        void("meta", charset="utf-8"),
-        void("meta", name="viewport", content="width=device-width,initial-scale=1"),
-        void("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("title", f"{overview.split}: segmentation report"),
-        element("style", Html(CSS)),
+    text = {name: _template_file(f"page.{name}") for name in ("css", "js")}
+    last = overview.recipes[-1].name
+    yield from (
+        _environment()
+        .get_template("page.html")
+        .generate(
+            o=overview,
+            policy=_policy(text["css"], text["js"]),
+            css=Markup(text["css"]),
+            script=Markup(text["js"]),
+            sections=_sections(overview),
+            columns=COLUMNS,
+            heads=HEADS,
+            plain=PLAIN,
+            meanings=MEANINGS,
+            best=lambda key, value: _is_best(overview, key, value),
+            published=ROWS,
+            played={entry.key for entry in overview.shown},
+            left_out=_left_out(overview),
+            facts=lambda entry: _facts(entry, last),
+            classes=CLASSES,
+            marks=charts.MARKS,
+            decisions=_decisions(overview),
+            presence=_presence(overview),
+            sheets=sheets,
+            blocks=_blocks(players),
+            **_charts(overview),
+        )
     )
 
 
-def _title(overview: Overview) -> Html:
-    facts = [
-        ("videos", overview.videos),
-        ("objects", len(overview.entries)),
-        ("frames", overview.frames),
-        ("recipes", len(overview.recipes)),
-    ]
-    links = [
-        ("#results", "Results"),
-        ("#strips", "Objects in pictures"),
-        ("#objects", "All objects"),
-        ("#audit", "Anchors"),
-        *([("#evidence", "Against the truth")] if overview.audits else []),
-        ("#presence", "Absence and overlaps"),
-    ]
-    return element(
-        "header",
-        element("h1", overview.split),
-        element("p", "Video object segmentation: what every recipe did, in numbers and pictures."),
-        element("p", overview.note, class_="note", role="note") if overview.note else None,
-        element(
-            "dl",
-            [element("div", element("dt", k), element("dd", f"{n:,}")) for k, n in facts],
-            class_="facts-row",
-        ),
-        element("nav", [element("a", text, href=to) for to, text in links], aria_label="Sections"),
-    )
-
-
-# --- results --------------------------------------------------------------------------------------
-
-
-def _results(overview: Overview) -> Html:
-    body = _scored(overview) if overview.totals else _unscored(overview)
-    return element("section", element("h2", "Results"), body, id="results")
-
-
-def _scored(overview: Overview) -> list[Html | None]:
-    first = overview.recipes[0].name
-    text = (
-        "Official MOSEv2 measures in percent, means over all objects. The best of a column is "
-        "marked; n/a: no object of the split defines it."
-    )
-    if len(overview.recipes) > 1:
-        text += f" Small figures are differences to {first}."
-    return [
-        element("p", text),
-        tables.results(overview),
-        _key_of_measures(),
-        *[_gains(overview, recipe.name) for recipe in overview.recipes[1:]],
-    ]
-
-
-def _key_of_measures() -> Html:
-    items = [
-        element("div", element("dt", tables.HEADS[key]), element("dd", meaning))
-        for key, meaning in tables.MEANINGS.items()
-    ]
-    return element("dl", items, class_="meanings quiet")
-
-
-def _gains(overview: Overview, recipe: str) -> Html | None:
-    """How the objects fare with a recipe, compared with the first one."""
-    gains = [entry.gains for entry in overview.entries]
-    values = [own[recipe] for own in gains if recipe in own]
-    if not values:
-        return None
-    up, down = sum(v > 1 for v in values), sum(v < -1 for v in values)
-    text = (
-        f"{recipe}: {up} of {len(values)} objects gain more than one point of J&Ḟ, "
-        f"{down} lose more than one"
-    )
-    ends = f"from {min(values):+.2f} to {max(values):+.2f}".replace("-", "\N{MINUS SIGN}")
-    return element(
-        "figure",
-        curves.gains(values, f"{text}; {ends}"),
-        element("figcaption", element("span", text), element("span", ends)),
-        class_="wide",
-    )
-
-
-def _unscored(overview: Overview) -> list[Html]:
-    recipes = [
-        element("li", element("b", recipe.name), " ", element("small", recipe.path))
-        for recipe in overview.recipes
-    ]
-    note = element(
-        "p",
-        element("b", "No ground truth, hence no scores."),
-        " Only first masks are known of this split, so its masks can be looked at but not measured "
-        "here. For numbers, upload the archive of a recipe from the submission folder, or run on a "
-        "split with a label map for every frame and data.ground_truth set to true.",
-        class_="note",
-    )
-    return [note, element("ul", recipes)]
-
-
-# --- pictures -------------------------------------------------------------------------------------
-
-
-def _strips(overview: Overview) -> Html:
-    return join(
-        element("h2", "Objects in pictures", id="strips"),
-        element(
-            "p",
-            f"{_order(overview)} {_left_out(overview)} A strip shows the given frame, the most "
-            "similar anchors, the frame that went worst, and others evenly spread.",
-        ),
-        _key(bool(overview.totals)),
-    )
-
-
-def _order(overview: Overview) -> str:
+def _charts(overview: Overview) -> dict[str, Any]:
     if not overview.totals:
-        return "The objects of which the trackers were least sure come first."
-    if len(overview.recipes) == 1:
-        return "The objects with the lowest scores come first."
-    return (
-        f"Ordered by the difference to {overview.recipes[0].name}, of several recipes that of the "
-        "one that differs most: the greatest loss comes first, the greatest gain last."
+        return {}
+    return {
+        "gains": charts.gains(overview),
+        "points": charts.points(overview),
+        "class_counts": charts.class_counts(overview),
+        "bins": charts.bins(overview),
+        "elapsed": charts.elapsed(overview),
+    }
+
+
+def _environment() -> jinja2.Environment:
+    loader = jinja2.PackageLoader("kit.report")
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+
+
+def _template_file(name: str) -> str:
+    return (resources.files("kit.report") / "templates" / name).read_text("utf-8")
+
+
+def _policy(css: str, script: str) -> str:
+    """Nothing from outside, and of the page itself only this style and this script."""
+    style, code = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script)
     )
+    return (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src 'sha256-{style}'; script-src 'sha256-{code}'"
+    )
+
+
+def _sections(overview: Overview) -> list[tuple[str, str]]:
+    found = [("results", "Results"), ("player", "Player"), ("objects", "All objects")]
+    found += [("failures", "Where it fails")] if overview.totals else []
+    found += [("anchors", "Anchors")]
+    found += [("evidence", "Against the truth")] if overview.audits else []
+    found += [("presence", "Absence and overlaps")]
+    return found + ([("record", "Run record")] if overview.record else [])
+
+
+def _is_best(overview: Overview, key: str, value: float | None) -> bool:
+    values = {v for scores in overview.totals.values() if (v := scores[key]) is not None}
+    return len(values) > 1 and value == max(values)
 
 
 def _left_out(overview: Overview) -> str:
     shown, everything = len(overview.shown), len(overview.entries)
     if shown == everything:
-        return f"All {everything} objects are shown."
+        return f"All {everything} objects can be played."
     return (
-        f"{shown} of {everything} objects are shown, those that tell most; {everything - shown} "
-        f"are left out. To see all, run the report stage with --strips {everything}; to see some, "
-        "name their videos with --videos."
+        f"{shown} of {everything} objects can be played here, those that tell most. For the others "
+        f"run the report stage with --players {everything}, or name their videos with --videos."
     )
 
 
-def _key(scored: bool) -> Html:
-    """What the lines mean, drawn with the lines themselves."""
-    blob = "M6,12C6,4 16,3 20,6S30,8 27,14S8,18 6,12Z"
-    lines = [
-        ("mask", "predicted mask, in the object's colour", ""),
-        ("truth", "true mask", "") if scored else None,
-        ("mined", "mask of an anchor", ""),
-        ("tick given", "given frame", "plain"),
-        ("tick anchor", "anchor", "plain"),
-    ]
-    items = [
-        element(
-            "li",
-            element(
-                "svg",
-                element("path", class_=line[0], d="M17,2V18" if line[2] else blob),
-                viewBox="0 0 34 20",
-                class_=line[2] or None,
-                aria_hidden="true",
-            ),
-            line[1],
+def _facts(entry: Entry, last: str) -> str:
+    """What the filters of the page ask of an object."""
+    outcome = entry.outcomes[last]
+    return json.dumps(
+        {
+            "video": entry.video,
+            "gain": entry.gain,
+            "classes": sorted({o.failure for o in entry.outcomes.values() if o.failure}),
+            "measures": dict(outcome.scores) if outcome.scores else {MAIN: outcome.confidence},
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Decision:
+    entry: Entry
+    recipes: str
+    outcome: Outcome
+    rejected: list[tuple[str, int]]
+
+
+def _decisions(overview: Overview) -> list[_Decision]:
+    """Recipes that mine alike share a decision; those that mine nothing have none."""
+    found = []
+    for entry in overview.entries:
+        shared: dict[str, list[str]] = {}
+        for recipe in overview.recipes:
+            shared.setdefault(recipe.mining, []).append(recipe.name)
+        for names in shared.values():
+            outcome = entry.outcomes[names[0]]
+            if outcome.anchors or outcome.rejected:
+                counted = sorted(outcome.rejected.items(), key=lambda pair: (-pair[1], pair[0]))
+                found.append(_Decision(entry, ", ".join(names), outcome, counted))
+    return found
+
+
+def _presence(overview: Overview) -> list[dict[str, str]]:
+    rows = []
+    total = sum(entry.frames for entry in overview.entries)
+    for recipe in overview.recipes:
+        absent = [entry.outcomes[recipe.name].absent for entry in overview.entries]
+        contested = overview.contested[recipe.name]
+        worst = max(sorted(contested), key=lambda name: contested[name], default=None)
+        most = f"{worst} ({contested[worst]:,})" if worst and contested[worst] else "nowhere"
+        share = f" ({100 * sum(absent) / total:.1f} %)" if total else ""
+        rows.append(
+            {
+                "recipe": recipe.name,
+                "absent": f"{sum(absent):,}{share}",
+                "ever": f"{sum(map(bool, absent))} of {len(absent)}",
+                "contested": f"{sum(contested.values()):,}",
+                "most": most,
+            }
         )
-        for line in lines
-        if line
-    ]
-    course = "J over time" if scored else "predicted IoU over time"
-    lanes = ", the true one below" if scored else ""
-    items.append(element("li", f"Bars: {course}; predicted presence{lanes}"))
-    return element("ul", items, class_="key")
+    return rows
 
 
-# --- the rest -------------------------------------------------------------------------------------
+def _blocks(players: Iterable[tuple[Player, Frames]]) -> Iterator[Block]:
+    """Objects and the frames of their videos; frames of a video stand once, behind its objects."""
+    held: dict[str, dict[str, str]] = {}
+    for player, frames in players:
+        yield Block("data-object", player.entry.key, _json(_object(player)))
+        packed = held.setdefault(player.entry.video, {})
+        packed |= {name: base64.b64encode(data).decode() for name, data in frames.items()}
+    for video, packed in held.items():
+        yield Block("data-video", video, _json(packed))
 
 
-def _tables(overview: Overview) -> Html:
-    measure = "J&Ḟ" if overview.totals else "Mean predicted IoU"
-    mined = any(o.anchors or o.rejected for e in overview.entries for o in e.outcomes.values())
-    audit = [
-        element("p", "Every chosen anchor with the reason for it, and the candidates turned down."),
-        _folded(tables.audit(overview), len(overview.entries), "anchors"),
-    ]
-    return join(
-        element("h2", "All objects", id="objects"),
-        element("p", f"{measure} of each object in percent."),
-        _folded(tables.every_object(overview), len(overview.entries), "objects"),
-        element("h2", "Anchors", id="audit"),
-        audit if mined else element("p", "No recipe of this page mines anchors."),
-        _evidence(overview) if overview.audits else None,
-        element("h2", "Absence and overlaps", id="presence"),
-        element(
-            "p",
-            "A frame is held absent when the tracker's presence score is not above zero. Contested "
-            "are pixels that more than one object claimed; the surer one got them.",
-        ),
-        tables.presence(overview),
-    )
+def _object(player: Player) -> dict[str, Any]:
+    entry = player.entry
+    failures = [f"{n}: {o.failure}" for n, o in entry.outcomes.items() if o.failure]
+    return {
+        "video": entry.video,
+        "id": entry.object_id,
+        "hue": colour(entry.object_id),
+        "told": "; ".join(failures),
+        "measure": "predicted IoU" if player.truth is None else "J",
+        "size": player.size,
+        "frames": player.frames,
+        "given": player.given,
+        "outline": player.outline,
+        "truth": player.truth,
+        "events": player.events,
+        "recipes": [
+            {
+                "name": line.recipe,
+                "masks": line.masks,
+                "curve": [None if v is None else round(v, 3) for v in line.curve],
+                "anchors": line.anchors,
+            }
+            for line in player.lines
+        ],
+    }
 
 
-def _evidence(overview: Overview) -> Html:
-    return join(
-        element("h2", "Candidates and anchors against the truth", id="evidence"),
-        element(
-            "p",
-            "Recall says how much could be chosen at most; by source, where several were merged. "
-            "A gap is where a first pass has lost a visible object; without a first pass, every "
-            "frame from the object's first return on.",
-        ),
-        tables.recall(overview),
-        tables.precision(overview),
-    )
-
-
-def _folded(table: Html, rows: int, what: str) -> Html:
-    if rows <= OPEN_ROWS:
-        return table
-    return element("details", element("summary", f"Show all {what}"), table)
-
-
-def _foot() -> Html:
-    return element(
-        "footer",
-        "Every number and mask on this page was read from files whose inputs were checked against "
-        "those that lie beside them. Pictures are reduced; outlines follow the masks at full size.",
-    )
+def _json(content: object) -> Markup:
+    """JSON that cannot end its script element, whatever a name in it says."""
+    text = json.dumps(content, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -15,8 +15,10 @@ from kit.core import masks
 from kit.core.masks import Mask
 from kit.core.types import Image
 
-SIDE = 320  # pixels of the longer side: twice what a screen of usual width shows
-QUALITY = 78
+SIDE = 256  # pixels of the longer side of a player's frames
+CROP_SIDE = 128  # of a crop on an anchor sheet
+QUALITY = 72
+EDGE = (255, 176, 32)  # of the outline in a crop
 TOLERANCE = 0.35  # pixels of the picture by which an outline may be off
 LONGEST = 4000  # characters of one outline; only masks that are all crumbs would need more
 
@@ -26,14 +28,24 @@ def scale_of(shape: tuple[int, int]) -> float:
     return min(1.0, SIDE / max(shape))
 
 
-def jpeg(image: Image) -> bytes:
-    """A frame as a small JPEG; the same pixels give the same bytes."""
-    scale = scale_of(image.shape[:2])
+def jpeg(image: Image, side: int = SIDE) -> bytes:
+    """A frame as a small JPEG of at most so many pixels a side; same pixels, same bytes."""
+    scale = min(1.0, side / max(image.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     stream = io.BytesIO()
     PillowImage.fromarray(small).save(stream, format="JPEG", quality=QUALITY, optimize=True)
     return stream.getvalue()
+
+
+def outlined(image: Image, mask: Mask) -> Image:
+    """A copy of a picture uint8[H, W, 3] with the border of a mask bool[H, W] drawn into it."""
+    width = max(1, max(mask.shape) // 64)
+    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    inner = cv2.erode(mask.astype(np.uint8), kernel)
+    drawn = image.copy()
+    drawn[mask & (inner == 0)] = EDGE
+    return drawn
 
 
 def outline(mask: Mask, scale: float) -> str:

@@ -12,9 +12,10 @@ from kit.core.files import rebuild_hint, sha256
 from kit.core.mask_archive import read_masks, read_pngs
 from kit.core.scored import ObjectScores, VideoScores, write_scores
 from kit.core.types import Video
-from kit.metrics import mosev2
+from kit.metrics import counts, mosev2
+from kit.metrics.objects import ObjectResult
 
-VERSION = 1
+VERSION = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,11 +44,17 @@ def run(args: argparse.Namespace) -> None:
             label_maps.read_labels(video.annotation(frame), video.shape)  # names the damaged one
         raise
     scored = {
-        i: ObjectScores(r.measures, r.j.tolist(), r.f_new.tolist())
+        i: ObjectScores(r.measures, r.j.tolist(), r.f_new.tolist(), *_pixels(r))
         for i, r in zip(ids, results, strict=True)
     }
     inputs = {"video": video.digest, "masks": sha256(args.masks)}
     write_scores(args.output, video.name, VideoScores(video.frames[1:-1], scored), inputs)
+
+
+def _pixels(result: ObjectResult) -> list[list[int]]:
+    """Pixels of the true mask, of the predicted one and of both, per evaluated frame."""
+    columns = counts.AREA_GT, counts.AREA_PRED, counts.INTERSECTION
+    return [result.counts[:, column].tolist() for column in columns]
 
 
 def _truth(video: Video, frame: str) -> bytes:
