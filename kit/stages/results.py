@@ -44,6 +44,6 @@ def run(args: argparse.Namespace) -> None:
     files.write_text(args.output / "metrics.json", report.metrics_json(objects) + "\n")
     raw = {"schema": RAW_SCHEMA, "objects": objects, "scores": totals}
     files.write_json(args.output / "results.json", raw)
-    table = pd.DataFrame.from_dict(objects, orient="index")
+    table = pd.DataFrame.from_dict(objects, orient="index").sort_index(axis="columns")
     files.write_text(args.output / "objects.csv", table.to_csv(index_label="object"))
     print(text, end="")

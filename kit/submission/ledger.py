@@ -5,28 +5,26 @@ scores come about.
 """
 
 import argparse
-import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
-from typing import IO, Any
+from typing import IO
 
 from kit.core import locks
 from kit.core.errors import ArtifactError, DataError
-from kit.core.files import canonical_json, sha256
+from kit.core.fields import Damaged, Field
+from kit.core.files import canonical_json, parse_json, sha256
 
 SCHEMA = "ledger/1"
 # Lines of scores.txt in the organisers' order (score.py, main).
 KEYS = ("J&F_new", "J", "F_new", "disappear_J&F_new", "reappear_J&F_new", "F", "J&F")
 MAX_BYTES = 64 << 20  # what a server returns for 10,000 objects has 3 MB
-_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-
 Scores = dict[str, float | None]
 
 
@@ -61,41 +59,53 @@ def read_scores(path: Path) -> Scores:
     """
     data = _bounded(path, DataError)
     try:
-        scores = _from_json(data) if data.lstrip()[:1] in {b"{", b"["} else _from_text(data)
-        _check_range(scores)
-    except _MALFORMED as error:
+        if data.lstrip()[:1] in {b"{", b"["}:
+            return _from_json(data)
+        return _scores(_from_text(data))
+    except (Damaged, ValueError) as error:
         raise DataError(
-            f"{path}: no scores: {type(error).__name__} {error}. Give the scores.txt or"
-            " metrics.json that the server returned."
-        ) from error
-    return scores
+            f"{path}: no scores: {error}. Give the scores.txt or metrics.json that the server"
+            " returned."
+        ) from None
 
 
-def _from_text(data: bytes) -> Scores:
+def _from_text(data: bytes) -> Field:
+    """The lines of scores.txt as a document; ValueError for what is no text or no number."""
     pairs = [line.partition(":") for line in data.decode().splitlines()]
-    values = {key.strip(): value for key, _, value in pairs if key.strip() in KEYS}
-    return {key: _defined(float(values[key])) for key in KEYS}
+    values = {key.strip(): float(value) for key, _, value in pairs if key.strip() in KEYS}
+    return Field({key: None if math.isnan(value) else value for key, value in values.items()})
 
 
 def _from_json(data: bytes) -> Scores:
-    objects = [row for name, row in json.loads(data).items() if name != "total_time"]
-    return {key: _mean([row[key] for row in objects if row[key] is not None]) for key in KEYS}
+    """Means over the objects of metrics.json."""
+    entries = Field(parse_json(data)).entries()
+    rows = [_percentages(row) for name, row in entries.items() if name != "total_time"]
+    means = {key: _mean([row[key] for row in rows]) for key in KEYS}
+    return _scores(Field(means))
 
 
-def _mean(values: list[Any]) -> float | None:
-    return _defined(round(fmean(values), 2)) if values else None
+def _mean(values: list[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return round(fmean(defined), 2) if defined else None
 
 
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _percentages(field: Field) -> Scores:
+    """Percent by key of `KEYS`; the organisers write NaN into metrics.json where we write null."""
+    return {key: _percentage(field[key]) for key in KEYS}
 
 
-def _check_range(scores: Mapping[str, float | None]) -> None:
+def _percentage(field: Field) -> float | None:
+    if isinstance(field.value, float) and math.isnan(field.value):
+        return None
+    return field.or_null(lambda one: one.number(0, 100))
+
+
+def _scores(field: Field) -> Scores:
+    """Percentages of a submission, of which one at least is defined."""
+    scores = _percentages(field)
     if all(value is None for value in scores.values()):
-        raise ValueError("all scores are undefined")
-    for key, value in scores.items():
-        if value is not None and not 0 <= value <= 100:
-            raise ValueError(f"{key} is {value}, expected a percentage")
+        raise Damaged("all scores are undefined")
+    return scores
 
 
 def add(ledger: Path, entry: Entry) -> bool:
@@ -137,17 +147,28 @@ def _entries(ledger: Path, file: IO[bytes]) -> Iterator[Entry]:
         raise ArtifactError(f"{ledger}: more than {MAX_BYTES:,} bytes. Is this the ledger?")
     for number, line in enumerate(file, 1):
         try:
-            row = json.loads(line)
-            if not line.endswith(b"\n") or row.pop("schema") != SCHEMA:
-                raise ValueError(f"expected a whole line of schema {SCHEMA}")
-            entry = Entry(**row)
-            _check_range(entry.server)
-        except _MALFORMED as error:
+            row = Field(parse_json(line))
+            if not line.endswith(b"\n") or row["schema"].value != SCHEMA:
+                raise Damaged(f"expected a whole line of schema {SCHEMA}")
+            entry = _recorded(row)
+        except (Damaged, ValueError) as error:
             raise ArtifactError(
-                f"{ledger}:{number}: no ledger entry: {type(error).__name__} {error}. Was it"
-                " edited, or the disk full? Mend or remove the line."
-            ) from error
+                f"{ledger}:{number}: no ledger entry: {error}. Was it edited, or the disk full?"
+                " Repair or remove the line."
+            ) from None
         yield entry
+
+
+def _recorded(row: Field) -> Entry:
+    return Entry(
+        date=row["date"].text(),
+        archive=row["archive"].text(),
+        archive_sha256=row["archive_sha256"].text(),
+        server=_scores(row["server"]),
+        local=row["local"].or_null(_scores),
+        recipe=row["recipe"].or_null(Field.text),
+        config_sha256=row["config_sha256"].or_null(Field.text),
+    )
 
 
 def table(entries: list[Entry]) -> str:
