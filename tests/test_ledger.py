@@ -54,14 +54,20 @@ def test_metrics_json_is_averaged_over_objects_that_have_a_score(tmp_path):
     [
         ("", "J&F_new"),
         ("J&F_new: 51.17\n", "`J`: expected a number from 0 to 100, found nothing"),  # cut short
-        (SCORES_TXT.replace("51.17", "5117"), "`J&F_new`: expected a number from 0 to 100, found 5117"),
+        (
+            SCORES_TXT.replace("51.17", "5117"),
+            "`J&F_new`: expected a number from 0 to 100, found 5117",
+        ),
         (SCORES_TXT.replace("51.17", "inf"), "found Infinity"),
         (SCORES_TXT.replace("51.17", "high"), "could not convert"),
         ("[" * 100_000, "nested more than 32 deep"),
         ("[1]", "expected an object"),
         ('{"total_time": 1}', "all scores are undefined"),
         (json.dumps({"cat_1": {}}), "`cat_1.J&F_new`: expected a number"),
-        (json.dumps({"cat_1": OBJECT | {"J": "x"}}), '`cat_1.J`: expected a number from 0 to 100, found "x"'),
+        (
+            json.dumps({"cat_1": OBJECT | {"J": "x"}}),
+            '`cat_1.J`: expected a number from 0 to 100, found "x"',
+        ),
         (json.dumps({"cat_1": OBJECT | {"J": -1}}), "found -1"),
         (json.dumps({"cat_1": OBJECT}).replace("40.0", "1e999"), "found Infinity"),
         (json.dumps({"cat_1": OBJECT | {"J": 10**400}}), "found 1000000"),

@@ -96,7 +96,9 @@ def track(work: Path, recipe: str, video: Video, by: int) -> None:
         frame: State(-2.0 if index == 10 else 3.0, 0.75) for index, frame in enumerate(video.frames)
     }
     prompted = {i: [video.frames[0]] for i in ids}
-    notes = MaskNotes(dict.fromkeys(ids, states), prompted, {video.frames[3]: 17})
+    frame, claim = video.frames[3], masks.encode_rle(truth(video, 3) > 0)
+    claims = {frame: dict.fromkeys(ids, claim)}
+    notes = MaskNotes(dict.fromkeys(ids, states), prompted, {frame: 17}, claims)
     anchors = work / "anchors" / recipe.rpartition(".")[0] / f"{video.name}.json"
     inputs = {"video": video.digest, "anchors": sha256(anchors)}
     path = work / "masks" / recipe / f"{video.name}.zip"

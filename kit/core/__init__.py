@@ -1,1 +1,1 @@
-"""Shared nouns: types, masks, artifacts, configuration, errors. Knows no model and no method."""
+"""Shared nouns: types, masks, images, artifacts, errors. Knows no model and no method."""

@@ -125,16 +125,20 @@ class Field:
         return {key: Field(value, self, key) for key, value in self.value.items()}
 
     def by_id(self) -> "dict[int, Field]":
-        """The values of an object whose keys are ids of objects."""
+        """The values of an object whose keys are ids of objects, ascending."""
         entries = self.entries()
         if not all(_is_id(key) for key in entries):
             raise self.damaged("ids of objects as keys")
-        return {int(key): field for key, field in entries.items()}
+        return {int(key): entries[key] for key in sorted(entries, key=int)}
 
     def only(self, found: object, expected: object) -> None:
         """Refuse another value than the only right one."""
         if found != expected:
             raise Damaged(f"`{self.where}`: expected {_told(expected)}, found {_told(found)}")
+
+    def replaced(self, value: Any) -> "Field":
+        """Another value at the same place."""
+        return Field(value, self._parent, self._key)
 
     def damaged(self, expected: str) -> Damaged:
         """What to raise where something else stands than is expected."""

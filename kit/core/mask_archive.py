@@ -19,7 +19,6 @@ from kit.core.checks import (
     tagged,
 )
 from kit.core.fields import Damaged, Field
-from kit.core.masks import MAX_ID
 from kit.core.types import MaskNotes, State, Verdict, Video
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -72,9 +71,12 @@ def read_masks(path: Path, video: Video, inputs: Inputs) -> MaskNotes:
 
 
 def masks_inputs(path: Path) -> dict[str, str]:
-    """The digests that masks were made from."""
+    """The digests that masks were made from, those of video and anchors among them."""
     with expecting(path, "masks"):
-        return inputs_of(_body(path))
+        body = _body(path)
+        for name in ("video", "anchors"):
+            body["inputs"][name].text()
+        return inputs_of(body)
 
 
 def masks_objects(path: Path) -> list[int]:
@@ -130,7 +132,7 @@ def _read(body: Field, video: Video) -> MaskNotes:
     states = {i: _states(own, frames) for i, own in _by_object(body["objects"], video).items()}
     prompted = _by_object(body["prompted"], video)
     fallback = _by_object(body["fallback"], video) if "fallback" in body else {}
-    return MaskNotes(
+    notes = MaskNotes(
         states=states,
         prompted={i: [_frame(item, frames) for item in own.items()] for i, own in prompted.items()},
         contested={
@@ -142,6 +144,9 @@ def _read(body: Field, video: Video) -> MaskNotes:
         },
         verdicts={i: _verdict(own) for i, own in fallback.items()},
     )
+    if not notes.verdicts and set(notes.claims) != set(notes.contested):
+        raise body["claims"].damaged("those of every contested frame")
+    return notes
 
 
 def _by_object(field: Field, video: Video) -> dict[int, Field]:
@@ -173,11 +178,9 @@ def _states(field: Field, frames: set[str]) -> dict[str, State]:
 def _claims(
     field: Field, frame: str, states: dict[int, dict[str, State]], video: Video
 ) -> dict[int, str]:
-    """What objects claim of a frame, each with a state on it."""
+    """What every object with a state on a frame claims of it."""
     claims = field.by_id()
-    for object_id in claims:
-        if not 1 <= object_id <= MAX_ID or frame not in states.get(object_id, {}):
-            raise field.damaged(f"claims of objects with a state on frame {frame}")
+    field.only(sorted(claims), [i for i, own in states.items() if frame in own])
     return {i: rle.rle(video.shape) for i, rle in claims.items()}
 
 

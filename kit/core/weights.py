@@ -35,19 +35,21 @@ def _hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
-def _digest(file: Path, known: dict[str, list[object]]) -> str:
+def _digest(file: Path, known: dict[str, object]) -> str:
     seen = file.stat()
     stamp = [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
-    *before, digest = known.get(str(file.absolute()), [""])
-    if before != stamp:
-        digest = files.sha256(file)
-        known[str(file.absolute())] = [*stamp, digest]
-        with suppress(OSError):
-            files.write_json(_page(), known)
-    return str(digest)
+    noted = known.get(str(file.absolute()))
+    if isinstance(noted, list) and noted[:-1] == stamp and isinstance(noted[-1], str):
+        return noted[-1]
+    digest = files.sha256(file)
+    known[str(file.absolute())] = [*stamp, digest]
+    with suppress(OSError):
+        files.write_json(_page(), known)
+    return digest
 
 
-def _remembered() -> dict[str, list[object]]:
+def _remembered() -> dict[str, object]:
+    """What was noted of files; anybody may have edited it."""
     with suppress(OSError, ArtifactError):
         known = files.read_json(_page())
         return known if isinstance(known, dict) else {}

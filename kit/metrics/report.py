@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kit.core import scored
+from kit.core.errors import DataError
 from kit.core.files import write_text
 from kit.core.scored import RAW_SCHEMA, Measures
 from kit.metrics import analysis, counts, mosev2
@@ -125,7 +126,10 @@ def compare_runs(a: Location, b: Location, samples: int = 2000, seed: int = 0) -
         ArtifactError: see `read_measures`.
         DataError: the runs do not have the same objects.
     """
-    found = analysis.compare(read_measures(a), read_measures(b), samples, seed)
+    try:
+        found = analysis.compare(read_measures(a), read_measures(b), samples, seed)
+    except DataError as error:
+        raise DataError(f"{a} and {b}: {error}") from None
     lines = ["B - A in points, with 95 % intervals over videos"]
     for key, interval in found.differences.items():
         value, low, high = interval.value, interval.low, interval.high

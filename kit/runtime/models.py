@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from kit.core import files
+from kit.core.checks import document
 from kit.core.errors import DataError, WeightsError
 from kit.core.files import canonical_json
 from kit.runtime import layouts, pretrained, reachable, renaming, tiny
@@ -147,7 +147,7 @@ def tokenizer_of(settings: Settings) -> str:
     """
     source = str(settings["source"])
     told = Path(source) / MODEL
-    return str(_told(told)["tokenizer"]) if told.is_file() else source
+    return _told(told, "tokenizer") if told.is_file() else source
 
 
 def _sam3_tracker(settings: Settings) -> Any:
@@ -194,7 +194,7 @@ def sam2_architecture(settings: Settings) -> str:
     if source in HF_MODEL_ID_TO_FILENAMES:
         return str(HF_MODEL_ID_TO_FILENAMES[source][0])
     if (Path(source) / MODEL).is_file():
-        return str(_told(Path(source) / MODEL).get("architecture"))
+        return _told(Path(source) / MODEL, "architecture")
     if not Path(source).exists():
         raise WeightsError(f"{source}: no such folder or file. {ADVICE}")
     raise WeightsError(
@@ -244,12 +244,10 @@ def untrained_sam2(config: str) -> Any:
     return build_sam2_video_predictor(config, device="cpu", apply_postprocessing=False)
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """What the kit has written of a model that it has trained."""
-    told = files.read_json(path)
-    if not isinstance(told, dict) or told.get("schema") != MODEL_SCHEMA:
-        raise WeightsError(f"{path}: not the description of a model that the kit has trained.")
-    return told
+def _told(path: Path, key: str) -> str:
+    """A text that the kit has written of a model that it has trained."""
+    with document(path, "description of a trained model", MODEL_SCHEMA, ADVICE.strip()) as body:
+        return body[key].text()
 
 
 def _fill(model: torch.nn.Module, weights: dict[str, torch.Tensor], source: str) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from kit.core import artifacts
 from kit.core.files import sha256
 from kit.core.mask_archive import read_masks
-from kit.data import layout
-from kit.submission import pack
+from kit.submission import expected, pack
 
 VERSION = 1
 
@@ -29,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Pack all videos."""
-    meta = {"videos": layout.read_meta(args.meta)}
+    meta = expected.load_meta(args.meta)
     masks = {name: args.masks / f"{name}.zip" for name in meta["videos"]}
     for name, path in masks.items():
         video = artifacts.read_video(args.frames / f"{name}.json")

@@ -79,9 +79,15 @@ def _from_text(data: bytes) -> Field:
 def _from_json(data: bytes) -> Scores:
     """Means over the objects of metrics.json."""
     entries = Field(parse_json(data)).entries()
-    rows = [_percentages(row) for name, row in entries.items() if name != "total_time"]
+    rows = [_percentages(_nulled(row)) for name, row in entries.items() if name != "total_time"]
     means = {key: _mean([row[key] for row in rows]) for key in KEYS}
     return _scores(Field(means))
+
+
+def _nulled(row: Field) -> Field:
+    """The same with null for NaN, which is what the organisers write for undefined scores."""
+    scores = {k: None if one.value != one.value else one.value for k, one in row.entries().items()}
+    return row.replaced(scores)
 
 
 def _mean(values: list[float | None]) -> float | None:
@@ -90,14 +96,8 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _percentages(field: Field) -> Scores:
-    """Percent by key of `KEYS`; the organisers write NaN into metrics.json where we write null."""
-    return {key: _percentage(field[key]) for key in KEYS}
-
-
-def _percentage(field: Field) -> float | None:
-    if isinstance(field.value, float) and math.isnan(field.value):
-        return None
-    return field.or_null(lambda one: one.number(0, 100))
+    """Percent by key of `KEYS`."""
+    return {key: field[key].or_null(lambda one: one.number(0, 100)) for key in KEYS}
 
 
 def _scores(field: Field) -> Scores:

@@ -4,8 +4,7 @@ One safetensors file, so that it is complete or absent and holds no code. Chance
 it: every draw is a function of the seed and the step.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from kit.core import files
 from kit.core.errors import WeightsError
+from kit.core.fields import Damaged, Field
 
 SCHEMA = "training/1"
 
@@ -63,22 +63,40 @@ def read(
     """
     try:
         with safe_open(path, framework="pt") as opened:
-            header = json.loads((opened.metadata() or {}).get("header", "{}"))
+            header = Field(files.parse_json((opened.metadata() or {}).get("header", "{}")))
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise WeightsError(
             f"{path}: not a readable checkpoint ({error}). Remove it to start this run anew."
         ) from None
-    if header.get("schema") != SCHEMA or header.get("digest") != digest:
+    if header["schema"].value != SCHEMA or header["digest"].value != digest:
         raise WeightsError(
             f"{path}: a checkpoint of a run with other settings. To go on with these, remove it "
             "(the run starts anew) or give another output folder."
         )
+    try:
+        step = header["step"].integer()
+        _check_names(tensors, model, mean)
+    except Damaged as error:
+        raise WeightsError(
+            f"{path}: damaged ({error}). Remove it to start this run anew."
+        ) from None
     model.load_state_dict(_under("model.", tensors))
     for name, value in _under("mean.", tensors).items():
         mean[name].copy_(value)
     _restore_moments(optimizer, tensors)
-    return int(header["step"])
+    return step
+
+
+def _check_names(
+    tensors: Mapping[str, Tensor], model: nn.Module, mean: Mapping[str, Tensor]
+) -> None:
+    wanted = {f"model.{k}": v.shape for k, v in model.state_dict().items()}
+    wanted |= {f"mean.{k}": v.shape for k, v in mean.items()}
+    found = {k: v.shape for k, v in tensors.items() if not k.startswith("adam.")}
+    if found != wanted:
+        other = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+        raise Damaged(f"{len(other)} tensors missing, unknown or of another shape: {other[0]}")
 
 
 def _moments(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
