@@ -6,7 +6,7 @@ frames -> candidates -> features -> anchors -> masks -> scores -> results, submi
 from snakemake.logging import logger
 from snakemake.utils import min_version
 
-from kit.runtime import narrator
+from kit.runtime import narrator, reachable
 
 min_version("9.27")
 
@@ -49,7 +49,8 @@ rule all:
 
 onstart:  # never in a dry run, which shows Snakemake's own reasons
     checked(lambda: claim(Path(".snakemake"), Path(WORK)))
-    checked(lambda: reachable.check(CONFIG.models()))
+    if rules_to_run() & USING_WEIGHTS:
+        checked(lambda: reachable.check(CONFIG.models()))
     narrator.attach(logger.handlers)
     lift_rate()
 
@@ -58,6 +59,7 @@ onsuccess:
     say_set_aside()
     shell("tail -n +1 {WORK:q}/results/*/scores.txt 2>/dev/null || true")
     print(f"report: {PLAN.report}\narchives: {WORK}/submission/")
+    checked(PLAN.chosen.refuse)  # all others are done
 
 
 onerror:

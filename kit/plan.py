@@ -14,6 +14,7 @@ from kit import layers, plugins
 from kit.config import Config
 from kit.core.files import canonical_json
 from kit.data import layout
+from kit.data.chosen import Chosen, choose
 from kit.layers import Part
 from kit.recipes import Recipe
 
@@ -29,6 +30,7 @@ class Plan:
         work: Folder of the split's artifacts.
         home: Folder of all splits, where trained models lie.
         split: Where the videos lie.
+        chosen: The videos, and those that cannot be run.
         videos: Names of the videos, sorted.
         parts: By name of the layer, then by key.
     """
@@ -37,7 +39,7 @@ class Plan:
         """Lay out a run.
 
         Raises:
-            DataError: The folder of the videos cannot be read.
+            DataError: The folder or the list of the videos cannot be read, or no video can be run.
         """
         values, data = config.values, config.values["data"]
         self.config = config
@@ -50,8 +52,10 @@ class Plan:
             data.get("annotations", "Annotations"),
             None if self.is_drawn else data.get("meta"),
         )
-        self.videos = self._videos(data)
+        self.chosen = self._chosen(data)
+        self.videos = self.chosen.videos
         self.parts = layers.closure(self._ends())
+        self._outlines: dict[str, tuple[int, str]] = {}
         self._known: dict[tuple[str, ...], str] = {}  # what is asked for by the job of every video
 
     @property
@@ -69,18 +73,26 @@ class Plan:
         """Whether every frame has a label map."""
         return self.is_drawn or bool(self.config.values["data"].get("ground_truth", False))
 
-    def _videos(self, data: Mapping[str, Any]) -> list[str]:
-        if self._drawn is not None:
-            return [f"drawn_{number:03d}" for number in range(self._drawn.get("videos", 4))]
-        wanted = data.get("videos")
-        if isinstance(wanted, str):
-            wanted = Path(wanted).read_text().split()
-        return sorted(wanted) if wanted else self.split.videos()
+    def _chosen(self, data: Mapping[str, Any]) -> Chosen:
+        if self._drawn is None:
+            return choose(self.split, data.get("videos"))
+        return Chosen([f"drawn_{number:03d}" for number in range(self._drawn.get("videos", 4))])
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether an archive is made: one without some videos is none that the server takes."""
+        return self.config.values.get("submission") is not False and not self.chosen.refused
+
+    @property
+    def team(self) -> str | None:
+        """The file that tells of the team, to lie in the archive."""
+        told = self.config.values.get("submission")
+        return told.get("team") if isinstance(told, Mapping) else None
 
     def _ends(self) -> Iterator[Part]:
         """What everything else is made for."""
         for recipe in self.recipes.values():
-            yield layers.part("submission", recipe)
+            yield layers.part("submission", recipe) if self.is_packed else layers.settled(recipe)
             if self.has_truth:
                 yield layers.part("results", recipe)
                 mined = [m for m in recipe.minings if "detector" in m.parts]
@@ -168,7 +180,12 @@ class Plan:
         """About how many frames a video has: the longest go first, lest one be left at the end."""
         if self.is_drawn:
             return 0
-        return int(self._once("length", video, make=lambda video: str(self.split.length(video))))
+        return self._outline(video)[0]
+
+    def _outline(self, video: str) -> tuple[int, str]:
+        if video not in self._outlines:
+            self._outlines[video] = self.split.outline(video)
+        return self._outlines[video]
 
     def _once(self, kind: str, *words: str, make: Callable[..., str]) -> str:
         if (kind, *words) not in self._known:
@@ -196,9 +213,13 @@ class Plan:
     def sources(self, video: str) -> str:
         """Flags by which `kit frames` finds a video and what the meta file says of it."""
         meta = f"meta/{video}.json" if self.is_drawn else self.split.meta
-        named = {"root": self.split.root, "images": self.split.images,
-                 "annotations": self.split.annotations}  # fmt: skip
-        return _flags(named | ({"meta": meta} if meta else {}))
+        named: dict[str, object] = {"root": self.split.root, "images": self.split.images,
+                                    "annotations": self.split.annotations}  # fmt: skip
+        if meta:
+            named["meta"] = meta
+        if self.is_packed and not self.is_drawn and self._outline(video)[1]:
+            named["names"] = "numbers"  # refused now, not when all is tracked
+        return _flags(named)
 
     def first_pass(self, part: Part, video: str) -> str:
         """Flags that name the first pass which a part reads; none if it reads none."""

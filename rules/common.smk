@@ -32,16 +32,20 @@ def checked(make):
         raise WorkflowError(str(error)) from None
 
 
-CONFIG = checked(lambda: Config(as_given()))
+CONFIG = checked(lambda: Config(config))
 PLAN = checked(lambda: Plan(CONFIG))
 WORK, VIDEOS = PLAN.work, PLAN.videos
 PYTHON = sys.executable  # rules run with the interpreter that runs Snakemake
 SETUP = CONFIG.values.get("run", {})
 BATCH = SETUP.get("batch", 4)
-TEAM = CONFIG.values.get("submission", {}).get("team")
+TEAM = PLAN.team
 if workflow.is_main_process:
-    recover(Path(".snakemake").absolute(), Path(WORK))
-RUN = client.announce(SETUP.get("slots", 1), SETUP.get("resident", True))
+    checked(lambda: recover(Path(".snakemake").absolute(), Path(WORK)))
+    for note in PLAN.chosen.notes():
+        print(note, file=sys.stderr)
+RUN = checked(
+    lambda: client.announce(SETUP.get("slots", 1), SETUP.get("resident", True))
+)
 offer_devices(len(RUN.devices) * RUN.slots if RUN else 0)
 
 

@@ -7,18 +7,6 @@ from functools import cache
 
 from snakemake.exceptions import IncompleteCheckpointException
 
-from kit.config import given
-
-
-def as_given():
-    """The configuration as its files and `--config` say it.
-
-    Snakemake's own reading takes the last of two equal keys, and what is nested in `--config` for
-    text. The names of the files and the words themselves are not what it offers to rules.
-    """
-    words = workflow.config_settings.config_args or []
-    return given(workflow.configfiles, words)
-
 
 def lift_rate():
     """Do without Snakemake's rate limit unless it was asked for.
@@ -61,3 +49,23 @@ def first_missing(mining, made):
     except IncompleteCheckpointException as wait:
         return wait.targetfile
     return None
+
+
+# What loads models, and what that waits for: more of it may come once anchors are chosen.
+USING_WEIGHTS = {
+    "finetune",
+    "frames",
+    "candidates",
+    "union",
+    "features",
+    "manifest",
+    "anchors",
+    "masks",
+    "verify",
+    "rivals",
+}
+
+
+def rules_to_run():
+    """Names of the rules that have jobs to run, as far as is known when a run starts."""
+    return {job.rule.name for job in workflow.dag.needrun_jobs()}

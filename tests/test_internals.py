@@ -15,7 +15,6 @@ from types import SimpleNamespace
 include: "{ROOT}/rules/snakemake_internals.smk"
 
 offer_devices(3)
-print("given:", as_given())
 CHAIN = [SimpleNamespace(mining="first"), SimpleNamespace(mining="second")]
 
 
@@ -50,6 +49,7 @@ onstart:
     print("limited before:", workflow.scheduler.job_rate_limiter is not None)
     lift_rate()
     print("limited:", workflow.scheduler.job_rate_limiter is not None)
+    print("to run:", *sorted(rules_to_run()))
     print("devices:", workflow.global_resources["gpu"].value)
 """
 
@@ -90,16 +90,14 @@ def test_a_number_of_devices_that_was_given_stays(tmp_path: Path) -> None:
     assert "devices: 1" in snakemake(tmp_path, "--resources", "gpu=1")
 
 
-def test_the_configuration_is_read_as_it_is_written(tmp_path: Path) -> None:
-    """Null, false and numbers that are nested in a word are no text."""
-    (tmp_path / "mine.yaml").write_text("data: {root: here, meta: meta.json}\n")
-    words = ["data={meta: null, ground_truth: false, n: 7}", "split=x"]
-    told = snakemake(tmp_path, "-n", "--configfile", "mine.yaml", "--config", *words)
-    data = "{'root': 'here', 'meta': None, 'ground_truth': False, 'n': 7}"
-    assert f"given: {{'data': {data}, 'split': 'x'}}" in told
-
-
 def test_files_behind_anchors_wait_for_all_of_them(run: str) -> None:
     """One checkpoint after the other, then what depends on both, in one invocation."""
     order = re.findall(r"^local(?:rule|checkpoint) (\w+):", run, re.MULTILINE)
     assert order == ["anchors", "anchors", "make", "make", "all"]
+
+
+def test_rules_with_jobs_to_run_are_known_when_a_run_starts(tmp_path: Path) -> None:
+    """As far as is known: what is behind anchors comes when they are chosen."""
+    assert "to run: all anchors\n" in snakemake(tmp_path)
+    (tmp_path / "made" / "a").unlink()
+    assert "to run: all make\n" in snakemake(tmp_path)

@@ -34,8 +34,7 @@ LAYERS = {
     "recipes": {"core", "declared", "plugins"},
     "schema": {"core", "declared", "methods", "plugins"},
     "concepts": {"core"},
-    "config": {"core", "declared", "plugins", "recipes", "schema", "concepts"},
-    "run": {"core", "config"},
+    "config": {"core", "declared", "paths", "plugins", "recipes", "schema", "concepts"},
     "layers": {"recipes"},
     "plan": {"core", "config", "data", "layers", "plugins", "recipes"},
     "stages": {
@@ -44,9 +43,7 @@ LAYERS = {
     },
     "arguments": set(),
     "paths": {"core"},
-    "cli": {
-        "arguments", "core", "stages", "submission", "metrics", "data", "runtime", "schema", "run",
-    },
+    "cli": {"arguments", "core", "stages", "submission", "metrics", "data", "runtime", "schema"},
     "__main__": {"cli"},
 }  # fmt: skip
 FILES = sorted(KIT.rglob("*.py"))

@@ -119,16 +119,3 @@ def test_without_a_network_it_is_said(hub: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE"):
         reachable.check([{"source": "facebook/open"}])
-
-
-def test_models_are_found_however_deep() -> None:
-    settings = [
-        {"method": "exemplar_tokens", "model": {"source": "a/b"}},
-        {
-            "method": "greedy",
-            "tracker": {"method": "sam3", "model": {"source": "c", "revision": "r"}},
-        },
-        {"concepts": {"source": {"1": "a river's source"}}},
-        {"method": "first_frame"},
-    ]
-    assert [m["source"] for m in reachable.models_in(settings)] == ["a/b", "c"]

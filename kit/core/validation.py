@@ -22,6 +22,7 @@ _WORDS = {
     "exclusiveMinimum": "it must be more than {}",
     "multipleOf": "it must be a multiple of {}",
     "minLength": "it needs at least {} characters",
+    "maxLength": "it may have at most {} characters",
     "minProperties": "it needs at least {} entry",
     "minItems": "it needs at least {} entry",
     "uniqueItems": "no entry may stand there twice",
@@ -109,7 +110,12 @@ def _told(error: "ValidationError", where: str) -> Iterator[str]:
         for inner in error.context or ():
             yield from _told(inner, where)
     else:
-        yield f"{path}: {instance!r} is not allowed; {_allowed(str(error.validator), rule)}."
+        if error.validator == "pattern" and isinstance(error.schema, Mapping):
+            rule = error.schema.get("description", rule)  # in words, if it has some
+        told = _allowed(str(error.validator), rule)
+        quoted = error.validator == "type" and rule == "string" and isinstance(instance, int)
+        hint = f': write "{instance}" in quotes' if quoted else ""
+        yield f"{path}: {instance!r:.200} is not allowed; {told}{hint}."
 
 
 def _allowed(validator: str, rule: Any) -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,18 @@ class Chosen:
         told += [f"video {video!r} is refused: it {why}" for video, why in self.refused.items()]
         return told
 
+    def refuse(self) -> None:
+        """Say at the end of a run that it lacks some videos.
+
+        Raises:
+            DataError: It does.
+        """
+        if self.refused:
+            told = "; ".join(f"{video!r} {why}" for video, why in self.refused.items())
+            raise DataError(
+                f"{len(self.refused)} videos were not run, so no archive is packed: {told}."
+            )
+
 
 def choose(split: Split, wanted: str | Sequence[str] | None) -> Chosen:
     """The videos of a split, or those of them that are wanted.
@@ -44,11 +56,9 @@ def choose(split: Split, wanted: str | Sequence[str] | None) -> Chosen:
     Raises:
         DataError: The folder or the list cannot be read, or not one video can be run.
     """
-    here = split.videos()
-    if wanted is None:
-        asked, passed_over = here, split.passed_over()
-    else:
-        asked, passed_over = _asked(wanted, here), []
+    here = dict.fromkeys(split.videos())
+    asked = list(here) if wanted is None else _asked(wanted, here)
+    passed_over = split.passed_over() if wanted is None else []
     refused = {name: why for name in asked if (why := _flaw(name, here, split))}
     videos = sorted(set(asked) - refused.keys())
     if not videos:
@@ -57,14 +67,14 @@ def choose(split: Split, wanted: str | Sequence[str] | None) -> Chosen:
     return Chosen(videos, refused, passed_over)
 
 
-def _asked(wanted: str | Sequence[str], here: Sequence[str]) -> list[str]:
+def _asked(wanted: str | Sequence[str], here: Collection[str]) -> list[str]:
     asked = names.read_list(Path(wanted)) if isinstance(wanted, str) else names.unique(wanted)
     if not asked:
         raise DataError("data.videos: an empty list. Name the videos, or write null for all.")
     return names.unique(_as_written(name, here) for name in asked)
 
 
-def _as_written(name: str, here: Sequence[str]) -> str:
+def _as_written(name: str, here: Collection[str]) -> str:
     """A name as the file system has it: of a film without suffix, in its composition of accents."""
     if name in here:
         return name
@@ -73,7 +83,7 @@ def _as_written(name: str, here: Sequence[str]) -> str:
     return next((one for one in here if unicodedata.normalize("NFC", one) == same), name)
 
 
-def _flaw(name: str, here: Sequence[str], split: Split) -> str:
+def _flaw(name: str, here: Collection[str], split: Split) -> str:
     if flaw := names.flaw_of_video(name):
         return flaw
     if name in here:

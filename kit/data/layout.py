@@ -7,6 +7,7 @@ ROOT/meta.json      {"videos": {VIDEO: {"length", "height", "width", "objects"}}
 
 import itertools
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -113,12 +114,17 @@ class Split:
             raise DataError(f"{path}: the entry of {video} is no object but {found!r}.")
         return found
 
-    def length(self, video: str) -> int:
-        """About how many frames a video has, told from outside."""
+    def outline(self, video: str) -> tuple[int, str]:
+        """About how many frames a video has, and what the server has against their names.
+
+        Told from outside; see `names.flaw_for_server`.
+        """
         source = self.source(video)
-        if source.is_file():
-            return source.stat().st_size // _FRAME_BYTES
-        return sum(1 for _ in source.iterdir())
+        if source.is_file():  # its frames are named by the kit
+            return source.stat().st_size // _FRAME_BYTES, ""
+        here = [os.path.splitext(name) for name in os.listdir(source)]  # noqa: PTH122, PTH208
+        frames = [s for s, suffix in here if suffix.lower() in IMAGES and not is_clutter(s)]
+        return len(here), names.flaw_for_server(frames)
 
     def fingerprint(self, video: str) -> str:
         """What the sources of a video look like from outside, without reading the frames.

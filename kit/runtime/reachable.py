@@ -5,7 +5,7 @@ the names of its tensors are read and not its numbers; what only the loading can
 weight that is missing, is told there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,6 @@ ADVICE = (
 )
 TRAINED = "model.json"  # in the folder of a model that the kit has trained
 _FILE = "config.json"  # which every model on the hub has
-
-
-def models_in(settings: Any) -> Iterator[Mapping[str, Any]]:
-    """The models that settings of a stage name, however deep."""
-    if isinstance(settings, list):
-        settings = dict(enumerate(settings))
-    if not isinstance(settings, Mapping):
-        return
-    if isinstance(settings.get("source"), str):
-        yield settings
-    for inner in settings.values():
-        yield from models_in(inner)
 
 
 def check(models: Iterable[Mapping[str, Any]]) -> None:

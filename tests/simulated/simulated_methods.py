@@ -38,18 +38,6 @@ class Switches:
     rows_share_calls: ClassVar[bool] = False
 
 
-@dataclass
-class FrameResult:
-    """As that of `kit.trackers.base`."""
-
-    frame: int
-    object_ids: tuple[int, ...]
-    logits: Any
-    presence: Any
-    iou: Any
-    low: Any
-
-
 def install() -> None:
     """Stand where torch and the methods would be imported from."""
     cuda = {
@@ -64,7 +52,7 @@ def install() -> None:
     kept.keep = lambda count, device: 0  # type: ignore[attr-defined]
     _module(
         "kit.runtime.models", load=lambda *_: "model", precision=lambda _: nullcontext(),
-        RECENT=kept, Settings=dict,
+        RECENT=kept, Settings=dict, Kind=str,
     )  # fmt: skip
     _module("kit.detectors.exemplar_tokens", MODEL="sam3_detector", Config=Config, detect=detect)
     _module("kit.embedders.dinov3", Config=Config, pool=pool, crop=crop, embed=embed)
@@ -115,6 +103,8 @@ def embed(model: Any, crops: Sequence[Any], config: Config, batch: int) -> Any:
 def propagate(model: Any, frames: Any, prompts: Sequence[Any], config: Config) -> Iterator[Any]:
     """Every object keeps the mask of its last prompt, as loud as the frame is bright."""
     import numpy as np
+
+    from kit.core.types import FrameResult
 
     video, start = frames._frames._video, time.monotonic()
     for index in range(len(frames)):
