@@ -2,7 +2,9 @@
 
     python benchmarks/engine.py --model tiny hiera_t --objects 1 3 10 --pathways 1 2 3 4
     python benchmarks/engine.py --memory 100 1000 7000 --size 128
-    python benchmarks/engine.py --device cuda --model hiera_l sam3 --size 1024 --rows 16
+    python benchmarks/engine.py --memory 100 1000 7000 --sides sam31
+    python benchmarks/engine.py --device cuda --model hiera_l sam3 sam31 --size 1024 --rows 16
+    python benchmarks/engine.py --operations --objects 1 3 16
 
 One run, one thread. Times are CPU time of the process, reading of JPEG frames included on both
 sides; with --device cuda they are wall time, and peak device memory is shown. Runs take turns; a
@@ -28,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from libraries import NAMES, Folder, Subject, build
+from operations import show_operations
 from PIL import Image
 
 from kit.core.types import Prompt
@@ -163,6 +166,9 @@ def compare_objects(subject: Subject, frames: Folder, args: argparse.Namespace) 
     """Greedy against the library: all objects in one session, and a session each."""
     print("\ngreedy, ms per frame: library, library a pass per object, kit")
     tracker = subject.tracker(args.rows)
+    if not subject.has_library:
+        compare_counts(tracker, frames, args)
+        return
     for count in args.objects:
         prompts = prompts_for(count, frames)
         library, apart, kit = measured(
@@ -178,6 +184,17 @@ def compare_objects(subject: Subject, frames: Folder, args: argparse.Namespace) 
             f"a pass per object/kit {apart.over(kit):.2f}",
             flush=True,
         )
+
+
+def compare_counts(tracker: Any, frames: Folder, args: argparse.Namespace) -> None:
+    """The kit alone, more objects against the fewest."""
+    plans = [prompts_for(count, frames) for count in args.objects]
+    runs = [lambda p=plan: run_engine(tracker, frames, p, greedy.Config()) for plan in plans]
+    first, *_ = costs = measured(args.device, args.repeat, *runs)
+    for count, cost in zip(args.objects, costs, strict=True):
+        times = f"{'-':>16}{'-':>16}{per_frame(cost, frames):>16}"
+        least = f"{args.objects[0]} objects"
+        print(f"{count:3} objects{times}    times {least} {cost.over(first):.2f}", flush=True)
 
 
 def compare_pathways(subject: Subject, frames: Folder, args: argparse.Namespace) -> None:
@@ -223,6 +240,7 @@ PEAKS: dict[str, Callable[[Subject, Folder, list[Prompt]], None]] = {
     ),
     "tree": lambda s, f, p: run_engine(Undecided(s.tracker(1)), f, p, memory_tree.Config()),
     "library": lambda s, f, p: s.run_library(f, p),
+    "sam31": lambda s, f, p: run_engine(s.tracker(1), f, p, greedy.Config()),
 }
 
 
@@ -247,6 +265,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pathways", nargs="*", type=int, default=[1, 2, 3, 4])
     parser.add_argument("--memory", nargs="*", type=int, default=[], help="lengths of video")
     parser.add_argument("--sides", nargs="+", choices=PEAKS, default=list(PEAKS))
+    parser.add_argument("--operations", action="store_true", help="count, and measure nothing")
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--picture", nargs=2, type=int, default=[480, 270], help="width height")
     parser.add_argument("--size", type=int, default=256, help="side of SAM 2's input")
@@ -267,12 +286,16 @@ def frames_of(args: argparse.Namespace) -> Iterator[Folder]:
 def main() -> None:
     args = parse()
     torch.set_num_threads(1)
+    if args.operations:
+        show_operations(args.objects)
+        return
     if args.memory:
         measure_memory(args)
         return
     with frames_of(args) as frames:
         if args.peak:
-            PEAKS[args.peak](build("tiny", args.size, "cpu"), frames, prompts_for(1, frames))
+            name = "sam31_tiny" if args.peak == "sam31" else "tiny"
+            PEAKS[args.peak](build(name, args.size, "cpu"), frames, prompts_for(1, frames))
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
             return
         where = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"

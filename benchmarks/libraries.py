@@ -11,7 +11,9 @@ import torch
 
 from kit.core.images import read_image
 from kit.core.types import Image, Prompt
-from kit.trackers import sam2, sam3
+from kit.trackers import sam2, sam3, sam31
+from kit.trackers.multiplex.network import Network
+from kit.trackers.multiplex.sizes import PUBLIC, Sizes
 
 SMALL_TRUNK = (  # overrides of sam2.1_hiera_t.yaml
     "++model.image_encoder.trunk.embed_dim=16",
@@ -24,7 +26,15 @@ SAM2 = {
     "hiera_t": ("sam2.1_hiera_t", ()),
     "hiera_l": ("sam2.1_hiera_l", ()),
 }
-NAMES = (*SAM2, "sam3_tiny", "sam3")
+SAM31 = {  # of it there is no library to compare with
+    "sam31_tiny": Sizes(
+        image_size=112, pretrain_image_size=56, vit_width=48, vit_depth=2, vit_heads=4, vit_mlp=96,
+        vit_window=4, vit_global=(1,), width=32, memory_layers=2, memory_mlp=64,
+        mask_start_channels=1, decoder_mlp=64, iou_hidden=32, multiplex_count=16,
+    ),
+    "sam31": PUBLIC,
+}  # fmt: skip
+NAMES = (*SAM2, "sam3_tiny", "sam3", *SAM31)
 
 
 class Folder:
@@ -58,11 +68,17 @@ class Subject:
     @property
     def size(self) -> int:
         """Side of the model's input, pixels."""
-        return int(self.model.image_size)
+        sizes = SAM31.get(self.name)
+        return int(self.model.image_size if sizes is None else sizes.image_size)
+
+    @property
+    def has_library(self) -> bool:
+        """Whether somebody else's propagation can be run beside the kit's."""
+        return self.name not in SAM31
 
     def tracker(self, rows: int) -> Any:
         """The kit's."""
-        module = sam2 if self.name in SAM2 else sam3
+        module = sam2 if self.name in SAM2 else sam31 if self.name in SAM31 else sam3
         return module.build(self.model, module.Config(rows=rows))
 
     def run_library(self, frames: Folder, prompts: Sequence[Prompt]) -> None:
@@ -82,12 +98,14 @@ def build(name: str, size: int, device: str) -> Subject:
 
     Args:
         name: One of `NAMES`.
-        size: Side of its input, pixels; of SAM 2 alone, SAM 3's is fixed (224 tiny, 1008).
+        size: Side of its input, pixels; of SAM 2 alone, that of the others is fixed.
         device: "cpu" or "cuda".
     """
     torch.manual_seed(0)
     if name in SAM2:
         model = _sam2(*SAM2[name], size)
+    elif name in SAM31:
+        model = Network(SAM31[name])
     elif name == "sam3":
         from transformers import Sam3TrackerVideoConfig, Sam3TrackerVideoModel
 

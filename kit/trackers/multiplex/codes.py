@@ -39,7 +39,7 @@ class FourierCode(nn.Module):
         matrix = self.positional_encoding_gaussian_matrix.float()
         centre = (torch.arange(side, dtype=torch.float32, device=matrix.device) + 0.5) / side
         y, x = torch.meshgrid(2 * centre - 1, 2 * centre - 1, indexing="ij")
-        with torch.autocast(matrix.device.type, enabled=False):
+        with torch.autocast("cuda", enabled=False):  # bfloat16 would blur the places
             angle = 2 * math.pi * (torch.stack([x, y], -1) @ matrix)  # [g, g, C/2]
         return torch.cat([angle.sin(), angle.cos()], -1).permute(2, 0, 1)
 
