@@ -23,7 +23,7 @@ LAYERS = {
     "runtime": {"core"},
     "detectors": {"core", "runtime", "trackers", "propagators"},
     "embedders": {"core"},
-    "trackers": {"core"},
+    "trackers": {"core", "runtime"},
     "propagators": {"core", "trackers"},
     "training": {
         "core", "data", "detectors", "embedders", "plugins", "propagators", "runtime", "trackers",

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import tiny_sam2_hf, write_tiny_sam3
+from tiny_models import tiny_sam2_hf, tiny_sam31, write_tiny_sam3
 
 from kit.core.errors import WeightsError
 from kit.runtime import layouts, models, renaming, tiny
+from kit.trackers.multiplex import names
 
 Weights = dict[str, torch.Tensor]
 HIERA_T = "configs/sam2.1/sam2.1_hiera_t.yaml"
@@ -139,6 +140,30 @@ def test_metas_sam3_is_the_same_model(kind: str, folders: tuple[Path, Path]) -> 
         if shared is not None:
             expected["shared_image_embedding.positional_embedding"] = expected[CODE]
         assert [key for key in expected if not torch.equal(found[key], expected[key])] == []
+
+
+def test_the_detector_of_sam31_is_that_of_sam3(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """The same names but for the neck: three levels, and two necks of the tracker beside it."""
+    import transformers
+
+    ours, theirs = folders
+    published = torch.load(theirs / "sam3.pt", weights_only=True)["model"]
+    vision = "detector.backbone.vision_backbone."
+    apart = ("tracker.", f"{vision}sam2_convs.", f"{vision}convs.3.")
+    kept = {name: value for name, value in published.items() if not name.startswith(apart)}
+    tracker = names.exported(tiny_sam31())
+    kept |= {n: v for n, v in tracker.items() if not n.startswith(f"{vision}trunk.")}
+    torch.save(kept, tmp_path / "sam3.1_multiplex.pt")
+    (tmp_path / "config.json").write_text((ours / "config.json").read_text())
+    detector = models.load("sam3_detector", {"source": str(tmp_path)}, "cpu")
+    found = detector.model.state_dict()
+    expected = transformers.Sam3Model.from_pretrained(ours).state_dict()
+    assert found.keys() == expected.keys()
+    other = [key for key in expected if not torch.equal(found[key], expected[key])]
+    assert other
+    assert all(".neck.fpn_layers.3." in key for key in other)  # which is computed and dropped
+    assert detector.model.config.vision_config.backbone_config.layer_norm_eps == 1e-5
+    assert layouts.layout_of(kept).kinds == ("sam31", "sam3_detector")
 
 
 def test_metas_sam3_knows_the_word_that_boxes_need(folders: tuple[Path, Path]) -> None:

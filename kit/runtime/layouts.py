@@ -8,6 +8,7 @@ is told to take tensors and plain values alone.
 
 import json
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from kit.core.errors import WeightsError
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "teacher", "ema", "params")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
+_MOST_ENTRIES = 100_000  # of an archive; one a tensor
 _HEADER_BYTES = 100_000_000  # what safetensors itself allows
 
 
@@ -38,7 +40,8 @@ class Layout(NamedTuple):
 
 LAYOUTS = (  # the first that fits
     Layout("sam3.1", "SAM 3.1 as Meta publishes it",
-           (r"^tracker\.model\.", r"interactive_convs\.")),
+           (r"^(tracker|sam2_predictor)\.model\.", r"interactive_convs\."),
+           ("sam31", "sam3_detector")),
     Layout("sam3", "SAM 3 as Meta publishes it", (r"^detector\.backbone\.", r"^tracker\.maskmem_"),
            ("sam3", "sam3_detector")),
     Layout("sam3 detector", "the detector of SAM 3 as Meta publishes it",
@@ -79,6 +82,7 @@ TITLES = {
     "sam2": "SAM 2",
     "sam3": "SAM 3's tracker",
     "sam3_detector": "SAM 3's detector",
+    "sam31": "SAM 3.1's tracker",
     "dinov3": "a DINOv3 ViT",
 }  # of the kinds of `models.load`
 _TYPES = {"sam3": "sam3", "sam3_detector": "sam3", "dinov3": "dinov3_vit"}  # `model_type` begins so
@@ -143,22 +147,41 @@ def tensors_in(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: It cannot be read, or holds no tensors.
     """
+    return tensors_of(loaded(path), path)
+
+
+def loaded(path: Path) -> Any:
+    """What a checkpoint file holds, on the CPU: tensors and plain values, however wrapped.
+
+    Raises:
+        WeightsError: It cannot be read.
+    """
     import torch
 
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            loaded: Any = load_file(path)
-        else:
-            with torch.serialization.safe_globals(_plain()):
-                loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=_zipped(path))
+            return load_file(path)
+        is_zip = _zipped(path)
+        if is_zip:
+            _check_archive(path)
+        with torch.serialization.safe_globals(_plain()):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except WeightsError:
+        raise
     except Exception as error:  # torch, pickle and safetensors raise a dozen unrelated classes
         raise WeightsError(
             f"{path}: not a readable checkpoint ({type(error).__name__}). Is the download "
             "complete? A pickle that holds code is never run: of a training, save the "
             "state_dict of the model alone."
         ) from None
+
+
+def tensors_of(loaded: object, path: Path) -> dict[str, Any]:
+    """The tensors in what a file holds; see `tensors_in`."""
+    import torch
+
     found = _unwrapped(loaded, torch.Tensor)
     if not found:
         raise WeightsError(
@@ -210,6 +233,22 @@ def _plain() -> list[Any]:
 def _zipped(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(2) == b"PK"  # older ones cannot be mapped
+
+
+def _check_archive(path: Path) -> None:
+    """See that torch will read no more than the file holds: its own archives are not compressed.
+
+    Raises:
+        WeightsError: An archive that swells.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    total = sum(entry.file_size for entry in entries)
+    if len(entries) > _MOST_ENTRIES or total > path.stat().st_size:
+        raise WeightsError(
+            f"{path}: {len(entries)} entries of {total} bytes in {path.stat().st_size}, which no "
+            "checkpoint has. It is not opened."
+        )
 
 
 def _header(path: Path) -> list[str]:

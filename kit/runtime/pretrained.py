@@ -17,6 +17,7 @@ from kit.runtime.reachable import ADVICE, looks_local
 
 Settings = Mapping[str, Any]
 
+BARE = {"facebook/sam3.1": "sam3.1_multiplex.pt"}  # repositories that hold no more than a file
 VISUAL_IDS = {"visual": (49406, 7195, 49407)}  # by CLIP's vocabulary, begin and end included
 
 
@@ -31,8 +32,7 @@ def model(cls: Any, kind: str, settings: Settings) -> Any:
     Raises:
         WeightsError: The weights cannot be had, or are another model's.
     """
-    path = Path(settings["source"])
-    file = layouts.file_of(path) if path.exists() else None
+    file = bare_file(settings)
     if file is not None:
         return _of_file(cls, kind, file)
     _check_type(kind, settings)
@@ -43,6 +43,26 @@ def model(cls: Any, kind: str, settings: Settings) -> Any:
         ),
     )
     return _complete(found, info, settings["source"])
+
+
+def bare_file(settings: Settings) -> Path | None:
+    """The one checkpoint file that a source means, downloaded if need be.
+
+    None: a folder as transformers writes it, or a repository of the hub with such a one.
+
+    Raises:
+        WeightsError: It cannot be had.
+    """
+    source, revision = str(settings["source"]), settings.get("revision")
+    path = Path(source).expanduser()
+    if path.exists():
+        return layouts.file_of(path)
+    if source not in BARE:
+        return None
+    from huggingface_hub import hf_hub_download
+
+    file = BARE[source]
+    return Path(fetched(settings, lambda _, **__: hf_hub_download(source, file, revision=revision)))
 
 
 def fetched(settings: Settings, get: Callable[..., Any]) -> Any:
@@ -75,9 +95,9 @@ def tokenizer(settings: Settings) -> Callable[[str], Any]:
     """
     from transformers import AutoTokenizer
 
-    path = Path(settings["source"])
-    if path.exists() and layouts.file_of(path) is not None:
-        path = path if path.is_dir() else path.parent
+    path, file = Path(settings["source"]), bare_file(settings)
+    if file is not None:
+        path = path if path.is_dir() else file.parent
         if not any((path / name).is_file() for name in ("tokenizer.json", "vocab.json")):
             return lambda phrase: _visual(phrase, path)
         settings = {"source": str(path)}
@@ -116,6 +136,8 @@ def _of_file(cls: Any, kind: str, file: Path) -> Any:
 def _renamed(layout: Layout, weights: renaming.Weights) -> renaming.Weights:
     if layout.name in ("sam3", "sam3 detector"):
         return renaming.sam3_from_meta(weights)
+    if layout.name == "sam3.1":
+        return renaming.sam31_from_meta(weights)
     if layout.name == "dinov3":
         return renaming.dinov3_from_meta(weights)
     return weights
@@ -132,6 +154,8 @@ def _config(kind: str, layout: Layout, weights: renaming.Weights, file: Path) ->
             return transformers.DINOv3ViTConfig.from_dict(told)
         return transformers.DINOv3ViTConfig(**_dinov3_sizes(layout, weights, file))
     whole = transformers.Sam3VideoConfig.from_dict(told)
+    if layout.name == "sam3.1":  # its trunk's norms differ from those of SAM 3 in transformers
+        whole.detector_config.vision_config.backbone_config.layer_norm_eps = 1e-5
     return whole.tracker_config if kind == "sam3" else whole.detector_config
 
 

@@ -221,6 +221,24 @@ def sam3_from_meta(weights: Weights) -> Weights:
     return found
 
 
+def sam31_from_meta(weights: Weights) -> Weights:
+    """The detector of `sam3.1_multiplex.pt` as `Sam3VideoModel` of transformers has it.
+
+    SAM 3.1 has no fourth level of the neck, which `Sam3Model` computes and drops: zeros.
+    """
+    usual = {
+        re.sub(r"^sam3_model\.", "detector.", name): value
+        for name, value in weights.items()
+        if not name.startswith(("tracker.", "sam2_predictor.")) and not name.endswith(".freqs_cis")
+    }
+    found = sam3_from_meta(usual)
+    level = "detector_model.vision_encoder.neck.fpn_layers."
+    for part in ("proj1.weight", "proj1.bias", "proj2.weight", "proj2.bias"):
+        if f"{level}2.{part}" in found:
+            found.setdefault(f"{level}3.{part}", torch.zeros_like(found[f"{level}2.{part}"]))
+    return found
+
+
 def dinov3_from_meta(weights: Weights) -> Weights:
     """A DINOv3 ViT as `DINOv3ViTModel` of transformers has it.
 

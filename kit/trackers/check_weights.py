@@ -18,21 +18,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 0 if the file can be used, else 2."""
+    import torch
+
     from kit.trackers.multiplex import checkpoint, sizes
 
     found = checkpoint.read(args.path)
     judged = checkpoint.judge(found)
+    broken = [name for name, v in found.tensors.items() if not bool(torch.isfinite(v).all())]
     scale = "public sizes" if found.sizes == sizes.PUBLIC else "sizes that the file tells"
     print(f"{args.path}: {len(found.tensors)} tensors, {scale}")
     for kind, listed in (
         ("missing", judged.missing),
         ("of another shape", judged.reshaped),
         ("unknown to this tracker", judged.unknown),
-        ("with values that are no numbers", judged.broken),
+        ("with NaN or infinite values", broken),
     ):
         print(f"{kind}: {len(listed) or 'none'}")
         for name in listed:
             print(f"  {name}")
     print(f"not read by the tracker: {judged.others}")
-    print("the tracker cannot use it" if judged.problems else "the tracker can use it")
-    return 2 if judged.problems else 0
+    useless = bool(judged.problems or broken)
+    print("the tracker cannot use it" if useless else "the tracker can use it")
+    return 2 if useless else 0

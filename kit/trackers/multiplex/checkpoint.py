@@ -8,26 +8,22 @@ and tracker share, apart from the tracker's own weights.
 import json
 import os
 import tempfile
-import zipfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from kit.core import weights
 from kit.core.errors import WeightsError
+from kit.runtime import layouts
 from kit.trackers.multiplex import names
 from kit.trackers.multiplex.network import Network
 from kit.trackers.multiplex.sizes import PUBLIC, Sizes, from_mapping
 
-PUBLIC_FILE = "sam3.1_multiplex.pt"
 _PARTS = ("trunk.safetensors", "tracker.safetensors")  # the last one is written last
-_MOST_TENSORS, _MOST_BYTES, _MOST_PICKLE = 20_000, 64 << 30, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -53,14 +49,12 @@ class Judgement:
         missing: Names that are not there.
         reshaped: Those of another shape, with both.
         unknown: Names among the tracker's that this tracker does not know.
-        broken: Those with values that are no numbers.
         others: How many tensors there are that the tracker does not read.
     """
 
     missing: list[str]
     reshaped: list[str]
     unknown: list[str]
-    broken: list[str]
     others: int
 
     @property
@@ -70,7 +64,6 @@ class Judgement:
             "missing": self.missing,
             "of another shape": self.reshaped,
             "unknown to this tracker": self.unknown,
-            "with values that are no numbers": self.broken,
         }
         return [
             f"{len(found)} {kind}: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
@@ -80,7 +73,7 @@ class Judgement:
 
 
 def judge(checkpoint: Checkpoint) -> Judgement:
-    """Compare names, shapes and values with those that the tracker needs."""
+    """Compare names and shapes with those that the tracker needs."""
     wanted = names.expected(checkpoint.sizes)
     own = {name: value for name, value in checkpoint.tensors.items() if names.of_tracker(name)}
     return Judgement(
@@ -91,7 +84,6 @@ def judge(checkpoint: Checkpoint) -> Judgement:
             if name in own and tuple(own[name].shape) != shape
         ],
         sorted(own.keys() - wanted.keys()),
-        [name for name, value in own.items() if not bool(torch.isfinite(value).all())],
         len(checkpoint.tensors) - len(own),
     )
 
@@ -105,7 +97,7 @@ def checked(checkpoint: Checkpoint) -> Checkpoint:
     if problems := judge(checkpoint).problems:
         raise WeightsError(
             f"{checkpoint.path}: not the weights of SAM 3.1's tracker; of {len(checkpoint.tensors)}"
-            f" tensors {'; '.join(problems)}. Is this {PUBLIC_FILE}, downloaded whole? "
+            f" tensors {'; '.join(problems)}. Is this sam3.1_multiplex.pt, downloaded whole? "
             "`python -m kit check-weights sam31 FILE` lists all of it."
         )
     return checkpoint
@@ -139,16 +131,11 @@ def read(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such checkpoint file.")
-    try:
-        tensors, told = _pickled(path) if path.suffix == ".pt" else _safe(path)
-    except WeightsError:
-        raise
-    except Exception as error:  # torch, pickle and safetensors raise a dozen unrelated classes
-        raise WeightsError(
-            f"{path}: not a readable checkpoint ({type(error).__name__}). Is the download complete?"
-            " A pickle that holds anything but tensors is never opened."
-        ) from None
-    return Checkpoint(path, {names.published(name): v for name, v in tensors.items()}, told)
+    loaded = layouts.loaded(path)
+    found = layouts.tensors_of(loaded, path)
+    told = _header(path) if path.suffix == ".safetensors" else loaded.get("sizes")
+    tensors = {names.published(name): value.detach() for name, value in found.items()}
+    return Checkpoint(path, tensors, _sizes(told, path))
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], sizes: Sizes) -> None:
@@ -182,49 +169,11 @@ def _split(found: Checkpoint, folder: Path) -> None:
         write(folder / part, some, found.sizes)
 
 
-def _safe(path: Path) -> tuple[dict[str, Tensor], Sizes]:
+def _header(path: Path) -> str | None:
+    """What a safetensors file says of its sizes."""
     with safe_open(path, "pt") as file:
-        told = (file.metadata() or {}).get("sizes")
-    return load_file(path), _sizes(told, path)
-
-
-def _pickled(path: Path) -> tuple[dict[str, Tensor], Sizes]:
-    _check_archive(path)
-    loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    told = loaded.pop("sizes", None)
-    tensors = loaded["model"] if isinstance(loaded.get("model"), dict) else loaded
-    kinds = Counter(type(value).__name__ for value in tensors.values())
-    if set(kinds) - {"Tensor", "Parameter"}:
-        raise WeightsError(
-            f"{path}: holds {', '.join(sorted(kinds))} where tensors by name are needed. Is this a "
-            "checkpoint of a training, with its optimiser?"
-        )
-    return {str(name): value.detach() for name, value in tensors.items()}, _sizes(told, path)
-
-
-def _check_archive(path: Path) -> None:
-    """See that torch will read no more than the file holds.
-
-    Raises:
-        WeightsError: It is no archive as torch writes them, or one that swells.
-    """
-    if not zipfile.is_zipfile(path):
-        raise WeightsError(
-            f"{path}: not a checkpoint as torch has written them since 1.6 (a zip archive). Is the "
-            "download complete, or is it a page that asks for a login?"
-        )
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    total = sum(entry.file_size for entry in entries)
-    pickles = [entry.file_size for entry in entries if entry.filename.endswith(".pkl")]
-    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
-    few = len(entries) <= _MOST_TENSORS and total <= _MOST_BYTES
-    if not stored or not few or sum(pickles) > _MOST_PICKLE:
-        raise WeightsError(
-            f"{path}: {len(entries)} entries of {total} bytes in all, "
-            f"{'' if stored else 'compressed, '}which no checkpoint of this model has. It is not "
-            "opened."
-        )
+        told: str | None = (file.metadata() or {}).get("sizes")
+    return told
 
 
 def _sizes(told: object, path: Path) -> Sizes:
