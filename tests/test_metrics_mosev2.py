@@ -14,7 +14,7 @@ from PIL import Image
 from kit.core.errors import SubmissionError
 from kit.metrics import folders, mosev2, report
 
-SIZE = (24, 40)
+SIZE = (48, 64)
 
 
 def png(labels, mode="P"):
@@ -46,7 +46,8 @@ class Set:
                 (folder / name).mkdir(parents=True)
                 for i, pair in enumerate(frames):
                     (folder / name / f"{i:05d}.png").write_bytes(png(pair[side]))
-            info[name] = {"length": len(frames), "height": 24, "width": 40, "objects": ["1", "2"]}
+            size = {"height": SIZE[0], "width": SIZE[1]}
+            info[name] = {"length": len(frames), "objects": ["1", "2"], **size}
         self.info = info
         self.write_meta()
 
@@ -343,3 +344,22 @@ def test_percent_is_rounded_as_numpy_does():
     """numpy rounds 100 times the number to even; Python would give 0.01 and 0.07."""
     assert [report.percent(x) for x in (0.00015, 0.00065)] == [0.02, 0.06]
     assert report.scores_text(dict.fromkeys(mosev2.SCORE_KEYS)).splitlines()[0] == "J&F_new: nan"
+
+
+@pytest.mark.parametrize(("size", "told"), [((24, 40), True), ((50, 53), True), ((50, 54), False)])
+def test_toys_are_said_to_be_too_small(tmp_path, size, told):
+    """The official boundary measure of equal masks is near 0 below 74 pixels of diagonal."""
+    picture = np.zeros(size, np.uint8)
+    picture[5:15, 5:20] = 1
+    for side in ("gt", "pred"):
+        for video in ("a", "b"):
+            (tmp_path / side / video).mkdir(parents=True)
+            for name in ("00000", "00001", "00002", "00003"):
+                (tmp_path / side / video / f"{name}.png").write_bytes(png(picture))
+    entry = {"length": 4, "height": size[0], "width": size[1], "objects": [1]}
+    meta = tmp_path / "meta.json"
+    meta.write_text(json.dumps({"videos": {"a": entry, "b": entry}}))
+    found = mosev2.evaluate(tmp_path / "gt", tmp_path / "pred", meta)
+    assert found["scores"]["J"] == 1.0
+    assert (found["scores"]["F_new"] < 0.2) == told
+    assert ["73 pixels" in w for w in found["warnings"]] == [True] * told

@@ -79,10 +79,12 @@ def masks_inputs(path: Path) -> dict[str, str]:
         return inputs_of(body)
 
 
-def masks_objects(path: Path) -> list[int]:
-    """Ids of the objects that masks are of, ascending."""
+def masks_header(path: Path) -> tuple[list[int], tuple[int, int]]:
+    """Ids of the objects that masks are of, ascending, and (height, width) of the masks."""
     with expecting(path, "masks"):
-        return sorted(_body(path)["objects"].by_id())
+        body = _body(path)
+        height, width = (body["shape"][side].integer(1) for side in (0, 1))
+        return sorted(body["objects"].by_id()), (height, width)
 
 
 def read_pngs(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -34,6 +34,21 @@ def disk(radius: float) -> tuple[tuple[int, int, int], ...]:
     return tuple(sorted(rows, key=lambda row: abs(row[0])))
 
 
+TOO_SMALL = (
+    "frames of up to 73 pixels of diagonal are too small for the official boundary measure: no "
+    "pixel lies within its tolerance, and equal masks get an F near 0. J is not touched"
+)
+
+
+def too_small(shape: tuple[int, ...]) -> bool:
+    """Whether the disk of most objects in frames of this height and width has no pixels.
+
+    `disk` then is a shift by one pixel. Of radius r the pixel next to the centre lies at
+    (1 - r, 1 - r): within r from 2 - sqrt(2) on.
+    """
+    return bool(0.008 * np.linalg.norm(shape) < 2 - np.sqrt(2))
+
+
 @dataclass(frozen=True)
 class Tolerances:
     """Radii of the standard and the area-following tolerance for objects of any area.

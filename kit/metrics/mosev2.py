@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from kit.core.scored import OBJECT_KEYS, Measures
+from kit.metrics import disks
 from kit.metrics.folders import Folder, Location, Truth, Within, open_folder
 from kit.metrics.objects import (
     SCORE_KEYS,
@@ -112,7 +113,7 @@ def evaluate_set(
     with Path(meta_json).open(encoding="utf-8") as file:
         meta = json.load(file)["videos"]
     videos = _checked(sides[0], meta)
-    result = Evaluation(warnings=_misplaced(*sides, videos))
+    result = Evaluation(warnings=_misplaced(*sides, videos) + _too_small(videos, meta))
     done = _results(videos, meta, sides, (gt_dir, pred_dir, only), workers)
     for objects, warnings in tqdm(done, total=len(videos), unit="video", disable=not progress):
         result.objects.update(objects)
@@ -159,6 +160,14 @@ def _misplaced(ground_truth: Folder, predictions: Folder, videos: list[str]) -> 
         for folder in predictions.names()
         if (inside := [name for name in lost if predictions.exists(f"{folder}/{name}")])
     ]
+
+
+def _too_small(videos: list[str], meta: Mapping[str, Any]) -> list[str]:
+    """A warning about toys, whose boundaries the organisers do not measure as meant."""
+    sizes = {name: (meta[name].get("height"), meta[name].get("width")) for name in videos}
+    told = {name: size for name, size in sizes.items() if all(isinstance(s, int) for s in size)}
+    small = [name for name, size in told.items() if disks.too_small(size)]
+    return [f"{small[0]} and {len(small) - 1} others: {disks.TOO_SMALL}"] if small else []
 
 
 def _results(

@@ -5,15 +5,16 @@ writes the organisers' two files, one with unrounded numbers and a table of obje
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 from kit.core import files
 from kit.core.files import sha256
-from kit.core.mask_archive import masks_objects
+from kit.core.mask_archive import masks_header
 from kit.core.scored import RAW_SCHEMA, read_scores
-from kit.metrics import mosev2, report
+from kit.metrics import disks, mosev2, report
 
 VERSION = 2
 
@@ -30,12 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write scores.txt, metrics.json, results.json, objects.csv; print the seven numbers."""
-    objects = {}
+    objects, small = {}, list[str]()
     for video in sorted(args.videos):
         masks = args.masks / f"{video}.zip"
         current = {"masks": sha256(masks)}
         path = args.scores / f"{video}.json"
-        scores = read_scores(path, video, masks_objects(masks), current)
+        ids, shape = masks_header(masks)
+        small += [video] * disks.too_small(shape)
+        scores = read_scores(path, video, ids, current)
         for object_id, result in scores.objects.items():
             objects[f"{video}_{object_id}"] = result.measures
     totals = mosev2.aggregate(objects.values())
@@ -46,4 +49,6 @@ def run(args: argparse.Namespace) -> None:
     files.write_json(args.output / "results.json", raw)
     table = pd.DataFrame.from_dict(objects, orient="index").sort_index(axis="columns")
     files.write_text(args.output / "objects.csv", table.to_csv(index_label="object"))
+    if small:
+        print(f"{small[0]} and {len(small) - 1} others: {disks.TOO_SMALL}", file=sys.stderr)
     print(text, end="")
