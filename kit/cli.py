@@ -104,6 +104,7 @@ _MENDABLE = {
     errno.ENOTDIR: "A file stands where a folder is meant to be: rename or remove it.",
     errno.EEXIST: "A file stands where a folder is meant to be: rename or remove it.",
     errno.ENAMETOOLONG: "Give the video, or the `work` folder, a shorter name.",
+    errno.ELOOP: "A link leads back to itself: remove it, and put the file there.",
     errno.EIO: "The disk itself fails to read or write: check its health, or use another one.",
 }
 

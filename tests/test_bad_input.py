@@ -162,6 +162,8 @@ META: list[tuple[str, str, tuple[str, ...]]] = [
     ("one object less", entry(objects={"1": {}}), ("objects is [1, 2]", "{'1': {}}")),
     ("number of objects", entry(objects=2), ("objects is [1, 2]", "but 2 in")),
     ("ids that are none", entry(objects=["a"]), ("objects is [1, 2]", "['a']")),
+    ("ids of digits without end", entry(objects=["1" * 5000]), ("objects is [1, 2]", "['111")),
+    ("keys of digits without end", entry(objects={"2" * 9999: {}}), ("objects is [1, 2]", "{'222")),
     ("infinite ids", entry(objects=[float("inf")]), ("objects is [1, 2]", "[inf]")),
     ("unknown video", '{"videos": {"other": {}}}', ("meta.json", "no video clip")),
     ("entry no object", '{"videos": {"clip": 5}}', ("meta.json", "clip", "but 5")),

@@ -143,6 +143,25 @@ def test_the_disk_is_full(evening: Night, ends_well: Callable[[Night, set[str]],
         ends_well(evening, {"v0", "v1", "v2"})
 
 
+def test_the_disk_of_the_logs_is_full(
+    evening: Night, ends_well: Callable[[Night, set[str]], Run]
+) -> None:
+    """Outcome: jobs whose words are lost fail with that reason."""
+    folder = evening.work / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with mounted(folder, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+        evening.fault(v0={"frame": 2, "do": "raise"})
+        (folder / "filler").write_bytes(bytes(65_536))
+        run = evening.run(TARGET)
+        assert run.status == 1
+        assert "FAILED masks v0" in run.text
+        assert "nothing can be written beside this log (No space left on device)" in run.text
+        (folder / "filler").unlink()
+        evening.fault()
+        run = evening.run(TARGET)
+        assert run.status == 0, run.text
+
+
 def test_an_artifact_is_cut_short(
     undisturbed: Night, tmp_path: Path, ends_well: Callable[[Night, set[str]], Run]
 ) -> None:

@@ -1,6 +1,8 @@
 """What a run says on the screen, from the records that Snakemake sends."""
 
+import errno
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,46 @@ def test_a_failure_shows_the_end_of_its_log(tell: Narrator, tmp_path: Path) -> N
     assert "    kit masks: what to do\n" in text
     assert "line 5" not in text
     assert text.endswith(f"    log: {log}")
+
+
+def failed(tell: Narrator, log: Path) -> str:
+    return tell.format(record(event="job_error", jobid=3, rule_name="masks", log=[str(log)]))
+
+
+def test_a_failure_without_a_word_is_explained(tell: Narrator, tmp_path: Path) -> None:
+    """Killed before it could say why; a log that was never written says as much."""
+    for name in ("empty.log", "absent.log"):
+        (tmp_path / "empty.log").write_text("\n")
+        text = failed(tell, tmp_path / name)
+        assert "Its log is empty: it was killed before it could say why" in text
+        assert text.endswith(f"    log: {tmp_path / name}")
+
+
+DISKS = [(errno.ENOSPC, "No space left"), (errno.EDQUOT, "quota"), (errno.EROFS, "Read-only")]
+
+
+@pytest.mark.parametrize(("code", "words"), DISKS, ids=["full", "quota", "read-only"])
+@pytest.mark.parametrize("said", ["", "a warning, then half a line of"])
+def test_a_disk_that_swallows_logs_is_the_reason(
+    said: str,
+    code: int,
+    words: str,
+    tell: Narrator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = tmp_path / "masks.log"
+    log.write_text(said)
+
+    def full(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", full)
+    text = failed(tell, log)
+    assert said in text
+    assert "nothing can be written beside this log" in text
+    assert words in text
+    assert "Free some space" in text
 
 
 def test_what_it_does_not_know_it_leaves_alone(tell: Narrator) -> None:

@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import zstandard
@@ -99,7 +99,10 @@ class expecting:
 
     def __enter__(self) -> None:
         if not self.path.is_file():
-            raise ArtifactError(f"{self.path}: no such file. {self.cure}")
+            what = "no such file"
+            with suppress(OSError):
+                what = files.unlike_a_file(self.path) or what
+            raise ArtifactError(f"{self.path}: {what}. {self.cure}")
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Damaged):

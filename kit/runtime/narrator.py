@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kit.runtime.last_words import last_words
+
 _TOLD = {"job_info", "progress", "job_error"}
 _UNTOLD = {"job_started", "job_finished", "resources_info"}
 # The second repeats the command line of a failed job, whose own words follow.
@@ -18,7 +20,6 @@ _NOISE = (
     "RuleException:\nCalledProcessError",
     "Updating checkpoint dependencies",
 )
-LOG_LINES = 12
 
 
 def attach(handlers: Iterable[logging.Handler]) -> None:
@@ -62,10 +63,7 @@ class Narrator(logging.Formatter):
         what = self._jobs.get(fields["jobid"], fields["rule_name"])
         lines = [f"{_clock()}  FAILED {what}"]
         for log in map(Path, fields.get("log") or []):
-            if log.is_file():
-                last = log.read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
-                lines += [f"    {line}" for line in last]
-            lines.append(f"    log: {log}")
+            lines += [f"    {line}" for line in last_words(log)]
         return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ from kit.data import extract, layout, likeness, names
 from kit.data.layout import Split
 
 VERSION = 2
+MAX_DIGITS = 9  # of an id in a meta file; Python refuses to read thousands of them
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -218,14 +219,16 @@ def _compare(video: Video, entry: Mapping[str, Any] | None, split: Split) -> Non
         declared = _as_ids(told) if what == "objects" else told
         if told is not None and declared != found:
             raise DataError(
-                f"{video.name}: {what} is {found} on disk, but {told!r} in {split.meta}. "
+                f"{video.name}: {what} is {found} on disk, but {told!r:.300} in {split.meta}. "
                 "Are frames or label maps missing? Set `data.meta` to null to go by the disk alone."
             )
 
 
 def _as_ids(told: object) -> list[int] | None:
     """Ids in a meta entry: a list of numbers, or of their digits, or a mapping keyed by them."""
-    if not isinstance(told, (list, dict)) or not all(str(i).isdecimal() for i in told):
+    if not isinstance(told, (list, dict)):
+        return None
+    if not all(str(i).isdecimal() and len(str(i)) <= MAX_DIGITS for i in told):
         return None
     return sorted({int(i) for i in told})
 
