@@ -43,9 +43,12 @@ TOOLS = {
     "check-weights": "kit.trackers.check_weights",
     "holdout": "kit.data.holdout",
     "worker": "kit.runtime.worker",
+    "demo": "kit.run",
+    "run": "kit.run",
     "why": "kit.runtime.why",
     "schema": "kit.schema",
 }
+PASSING = ("demo", "run")  # flags that they do not know are those of another program
 RESIDENT = {  # in a workflow, stages of one video that run in a worker: on a GPU if there is one?
     "draw": False,
     "frames": False,
@@ -73,7 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run = client.current() if command in RESIDENT else None
         if command is not None and run is not None:
             return client.forward(run, _given(arguments), RESIDENT[command])
-        parsed = _parser(command).parse_args(arguments)  # imports a stage, which takes a while
+        parser = _parser(command)  # imports a stage, which takes a while
+        parsed, rest = parser.parse_known_args(arguments)
+        if rest and command not in PASSING:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parsed.rest = rest
         return parsed.run(parsed) or 0
     except KitError as error:
         print(f"{who}: {error}", file=sys.stderr)
@@ -130,7 +137,9 @@ def _parser(wanted: str | None) -> "Parser":
             continue
         module = importlib.import_module(TOOLS.get(name, f"kit.stages.{name}"))
         text = (module.__doc__ or "").strip()
-        sub = commands.add_parser(name, help=text.splitlines()[0], description=text)
+        sub = commands.add_parser(
+            name, help=text.splitlines()[0], description=text, allow_abbrev=name not in PASSING
+        )
         module.add_arguments(sub)
         sub.set_defaults(run=module.run, main=main)
     return parser

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kit import concepts, declared, paths, plugins
-from kit.core import validation
+from kit.core import documents, validation
 from kit.core.errors import ConfigError
 from kit.core.files import canonical_json
 from kit.recipes import PARTS, plan
@@ -162,13 +160,41 @@ class Config:
 
 def load(path: Path) -> Config:
     """Read and check a configuration file."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    return Config(values or {})
+    return Config(given([path]))
+
+
+def given(files: Sequence[Path | str], words: Sequence[str] = ()) -> Mapping[str, Any]:
+    """What configuration files and words on the command line say together, as yet unchecked.
+
+    Snakemake reads both leniently: of a key that stands twice the last one wins, and what is nested
+    in a word is text. Here `--config 'data={meta: null}'` means what it means in a file.
+
+    Args:
+        files: In the order given; later ones win, key by key.
+        words: KEY=VALUE, the value in YAML; they win over files.
+
+    Raises:
+        ConfigError: Something cannot be read; see `documents.parse`.
+    """
+    values: dict[str, Any] = {}
+    for file in files:
+        found = documents.read(Path(file))
+        if not isinstance(found, Mapping | None):
+            raise ConfigError(f"{file}: {found!r:.60} is not allowed; it must be of type object.")
+        values = _joined(values, found or {})
+    for word in words:
+        key, _, text = word.partition("=")
+        values = _joined(values, {key: documents.parse(text, f"--config {word}")})
+    return values
+
+
+def _joined(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, where they have a mapping in common key by key, else the second."""
+    both = {**values, **more}
+    for key in values.keys() & more.keys():
+        if isinstance(values[key], Mapping) and isinstance(more[key], Mapping):
+            both[key] = _joined(values[key], more[key])
+    return both
 
 
 def _listed(value: Any) -> Sequence[str]:

@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 
 from kit import declared, methods, plugins
+from kit.core import documents, shipped
 from kit.core.errors import ConfigError
 from kit.core.files import replacing
 from kit.core.limits import Schema, object_schema
 
-FILE = Path(__file__).parents[1] / "config" / "schema.yaml"
 MARK = "  # --- what follows is made by: python -m kit schema --write config/schema.yaml ---\n"
 # Families of presets with one method, which no preset names.
 SINGLE = {"emissions": "kit.labelling.emission", "fallbacks": "kit.labelling.fallback"}
@@ -117,7 +117,7 @@ def _methods(presets: object) -> set[str]:
 
 @cache
 def _shipped() -> Schema:
-    schema: Schema = yaml.safe_load(FILE.read_text())
+    schema: Schema = documents.read(shipped.SCHEMA)
     return schema
 
 

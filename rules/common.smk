@@ -32,7 +32,7 @@ def checked(make):
         raise WorkflowError(str(error)) from None
 
 
-CONFIG = checked(lambda: Config(config))
+CONFIG = checked(lambda: Config(as_given()))
 PLAN = checked(lambda: Plan(CONFIG))
 WORK, VIDEOS = PLAN.work, PLAN.videos
 PYTHON = sys.executable  # rules run with the interpreter that runs Snakemake

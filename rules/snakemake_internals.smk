@@ -7,6 +7,18 @@ from functools import cache
 
 from snakemake.exceptions import IncompleteCheckpointException
 
+from kit.config import given
+
+
+def as_given():
+    """The configuration as its files and `--config` say it.
+
+    Snakemake's own reading takes the last of two equal keys, and what is nested in `--config` for
+    text. The names of the files and the words themselves are not what it offers to rules.
+    """
+    words = workflow.config_settings.config_args or []
+    return given(workflow.configfiles, words)
+
 
 def lift_rate():
     """Do without Snakemake's rate limit unless it was asked for.

@@ -262,6 +262,9 @@ CONFIGS: list[tuple[str, str, object, tuple[str, ...]]] = [
     ("range", "detectors.exemplar.threshold", 30, ("threshold", "30", "at most 1")),
     ("choice", "embedders.dinov3.pooling", "mean", ("pooling", "'mean'", "masked_mean, cls")),
     ("name", "split", "../x", ("split", "'../x'", "must match")),
+    ("name with a line's end", "split", "x\n", ("split", r"'x\n'", "must match")),
+    ("preset with a line's end", "selectors.x\n", {"method": "top_k"}, (r"'x\n'", "must match")),
+    ("nothing for a file", "data.meta", "", ("data.meta", "at least 1 characters")),
     ("number for a name", "split", 5, ("split: 5", "type string")),
 ]
 

@@ -15,7 +15,7 @@ import yaml
 from kit import config, declared, plugins, schema
 from kit.cli import main
 from kit.config import Config
-from kit.core import limits, validation
+from kit.core import limits, shipped, validation
 from kit.core.errors import ConfigError
 from kit.data import synthetic
 from kit.labelling import emission, fallback
@@ -330,7 +330,7 @@ def test_there_are_methods_in_every_family() -> None:
 
 def test_the_schema_says_what_methods_take() -> None:
     """A setting is written once, in its method's file; the schema's part on it is made."""
-    _, _, stands = schema.FILE.read_text().partition(schema.MARK)
+    _, _, stands = shipped.SCHEMA.read_text().partition(schema.MARK)
     command = "python -m kit schema --write config/schema.yaml"
     assert stands == schema.made(), f"config/schema.yaml is behind the methods. Run: {command}"
 
@@ -344,10 +344,10 @@ def test_settings_are_read_from_the_source_as_python_reads_them(family: str, met
 
 def test_the_command_that_makes_the_schema(tmp_path: Path) -> None:
     file = tmp_path / "schema.yaml"
-    by_hand, mark, _ = schema.FILE.read_text().partition(schema.MARK)
+    by_hand, mark, _ = shipped.SCHEMA.read_text().partition(schema.MARK)
     file.write_text(f"{by_hand}{mark}  selector: {{}}\n")
     assert main(["schema", "--write", str(file)]) == 0
-    assert file.read_text() == schema.FILE.read_text()
+    assert file.read_text() == shipped.SCHEMA.read_text()
     file.write_text("a: 1\n")
     assert main(["schema", "--write", str(file)]) == 2
 
@@ -361,7 +361,7 @@ def test_the_command_that_makes_the_schema(tmp_path: Path) -> None:
     ],
 )
 def test_schema_knows_the_keys_of_drawing_and_training(block: str, config: type[Any]) -> None:
-    found = yaml.safe_load(schema.FILE.read_text())["$defs"]
+    found = yaml.safe_load(shipped.SCHEMA.read_text())["$defs"]
     for key in block.split("."):
         found = found[key]
     assert set(found["properties"]) == {field.name for field in dataclasses.fields(config)}

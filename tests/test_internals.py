@@ -15,6 +15,7 @@ from types import SimpleNamespace
 include: "{ROOT}/rules/snakemake_internals.smk"
 
 offer_devices(3)
+print("given:", as_given())
 CHAIN = [SimpleNamespace(mining="first"), SimpleNamespace(mining="second")]
 
 
@@ -88,6 +89,15 @@ def test_devices_are_offered(run: str) -> None:
 
 def test_a_number_of_devices_that_was_given_stays(tmp_path: Path) -> None:
     assert "devices: 1" in snakemake(tmp_path, "--resources", "gpu=1")
+
+
+def test_the_configuration_is_read_as_it_is_written(tmp_path: Path) -> None:
+    """Null, false and numbers that are nested in a word are no text."""
+    (tmp_path / "mine.yaml").write_text("data: {root: here, meta: meta.json}\n")
+    words = ["data={meta: null, ground_truth: false, n: 7}", "split=x"]
+    told = snakemake(tmp_path, "-n", "--configfile", "mine.yaml", "--config", *words)
+    data = "{'root': 'here', 'meta': None, 'ground_truth': False, 'n': 7}"
+    assert f"given: {{'data': {data}, 'split': 'x'}}" in told
 
 
 def test_files_behind_anchors_wait_for_all_of_them(run: str) -> None:

@@ -35,6 +35,7 @@ LAYERS = {
     "schema": {"core", "declared", "methods", "plugins"},
     "concepts": {"core"},
     "config": {"core", "declared", "paths", "plugins", "recipes", "schema", "concepts"},
+    "run": {"core", "config"},
     "layers": {"recipes"},
     "plan": {"core", "config", "data", "layers", "plugins", "recipes"},
     "stages": {
@@ -43,7 +44,9 @@ LAYERS = {
     },
     "arguments": set(),
     "paths": {"core"},
-    "cli": {"arguments", "core", "stages", "submission", "metrics", "data", "runtime", "schema"},
+    "cli": {
+        "arguments", "core", "stages", "submission", "metrics", "data", "runtime", "schema", "run",
+    },
     "__main__": {"cli"},
 }  # fmt: skip
 FILES = sorted(KIT.rglob("*.py"))

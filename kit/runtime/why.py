@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from kit.core import shipped
 from kit.core.errors import ConfigError
 
 _JOB = re.compile(r"^Job \d+: (?P<job>.+)\nReason: (?P<reason>.+(?:\n +\S.*)*)", re.M)
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _plan(path: str, flags: list[str]) -> str:
-    command = [sys.executable, "-m", "snakemake", path, "--dry-run", "--cores", "1", *flags]
+    own = ["--snakefile", str(shipped.SNAKEFILE)]  # a later one, among the flags, wins
+    command = [sys.executable, "-m", "snakemake", path, "--dry-run", "--cores", "1", *own, *flags]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
