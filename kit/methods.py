@@ -8,25 +8,26 @@ default that is right for nearly all (`FLAGS`, `NEEDS`). They are read from the 
 the workflow plans with them and must not import torch.
 """
 
+from __future__ import annotations  # planning reads this file, and needs none of these types
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-from kit.core.masks import Mask
-from kit.core.types import (
-    Candidate,
-    Evidence,
-    FrameResult,
-    FrameSource,
-    Image,
-    Prompt,
-    Selection,
-    Video,
-)
-
-if TYPE_CHECKING:  # these import torch
+    from kit.core.masks import Mask
+    from kit.core.types import (
+        Candidate,
+        Evidence,
+        FrameResult,
+        FrameSource,
+        Image,
+        Prompt,
+        Selection,
+        Video,
+    )
     from kit.detectors.base import Search
     from kit.detectors.prompting import Asked, Views
     from kit.embedders.crops import Crop
@@ -82,11 +83,11 @@ class Detector(Method, Protocol):
     model: Weights
     shares_pass: bool
 
-    def detect(self, search: "Search") -> Iterator[Candidate]:
+    def detect(self, search: Search) -> Iterator[Candidate]:
         """Candidates in any order; of one frame and object, the best first."""
         ...
 
-    def asked(self, search: "Search", views: "Views") -> Sequence["Asked"]:
+    def asked(self, search: Search, views: Views) -> Sequence[Asked]:
         """What it asks the detection model on each frame."""
         ...
 
@@ -108,7 +109,7 @@ class Embedder(Method, Protocol):
 
     model: Weights
 
-    def crop(self, image: Image, mask: Mask, *, corner: tuple[int, int] = (0, 0)) -> "Crop":
+    def crop(self, image: Image, mask: Mask, *, corner: tuple[int, int] = (0, 0)) -> Crop:
         """The view of an object that `embed` takes.
 
         Args:
@@ -118,11 +119,11 @@ class Embedder(Method, Protocol):
         """
         ...
 
-    def pool(self, image: Image, mask: Mask) -> Sequence["Crop"]:
+    def pool(self, image: Image, mask: Mask) -> Sequence[Crop]:
         """Views of a target, the plain one first; a candidate is compared with all of them."""
         ...
 
-    def embed(self, model: Any, views: Sequence["Crop"], *, batch: int) -> NDArray[np.float32]:
+    def embed(self, model: Any, views: Sequence[Crop], *, batch: int) -> NDArray[np.float32]:
         """Unit vectors, `float32[N, D]`; so many views go through the model at a time."""
         ...
 
@@ -146,7 +147,7 @@ class TrackerLibrary(Method, Protocol):
     model: Weights
     objects_interact: bool
 
-    def build(self, model: Any) -> "Tracker":
+    def build(self, model: Any) -> Tracker:
         """A tracker over loaded weights."""
         ...
 
@@ -163,7 +164,7 @@ class Propagator(Method, Protocol):
     runs_forward: bool
 
     def propagate(
-        self, tracker: "Tracker | None", frames: FrameSource, prompts: Sequence[Prompt]
+        self, tracker: Tracker | None, frames: FrameSource, prompts: Sequence[Prompt]
     ) -> Iterator[FrameResult]:
         """Results in the order of the frames, from the first prompt on.
 

@@ -77,6 +77,13 @@ def names(family: str) -> list[str]:
     return [f.stem for f in files if declared.constant(f"kit.{family}.{f.stem}", "VERSION")]
 
 
+def is_ours(family: str, method: str) -> bool:
+    """Whether a method is one of `names`."""
+    if not method.isidentifier() or not (_HERE / family / f"{method}.py").is_file():
+        return False
+    return declared.constant(f"kit.{family}.{method}", "VERSION") is not None
+
+
 def version(family: str, method: str) -> int:
     """`VERSION` of a method, read without importing it."""
     module = module_of(family, method)
@@ -137,10 +144,8 @@ def module_of(family: str, method: str) -> str:
     """
     if family not in VERSIONED:
         raise ConfigError(f"no family `{family}`.{validation.suggestion(family, VERSIONED)}")
-    if method.isidentifier() and (_HERE / family / f"{method}.py").is_file():
-        ours = f"kit.{family}.{method}"
-        if declared.constant(ours, "VERSION") is not None:
-            return ours
+    if is_ours(family, method):
+        return f"kit.{family}.{method}"
     outside = installed(family)
     if method not in outside:
         known = validation.suggestion(method, [*names(family), *outside])

@@ -52,7 +52,7 @@ def schema_for(values: object) -> Schema:
     if not isinstance(values, Mapping):
         return schema
     for family in plugins.FAMILIES:
-        named = _methods(values.get(family)) - {*plugins.names(family)}
+        named = {m for m in _methods(values.get(family)) if not plugins.is_ours(family, m)}
         foreign = sorted(named & plugins.installed(family).keys()) if named else []
         if foreign:
             block = schema["$defs"][family[:-1]]

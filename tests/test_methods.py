@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+import numpy
 import outsiders
 import pytest
 from clips import Work
+from numpy.typing import NDArray
 
 from kit import declared, methods, plugins
-from kit.core import artifacts
+from kit.core import artifacts, types
 from kit.core.errors import ConfigError
 from kit.detectors.base import Search
 from kit.detectors.prompting import Asked, Views
@@ -29,7 +31,8 @@ KINDS: dict[str, type] = {
     "trackers": methods.TrackerLibrary,
     "propagators": methods.Propagator,
 }
-TYPES = {c.__name__: c for c in (Search, Asked, Views, Crop, Tracker)}
+TYPES = vars(types) | {c.__name__: c for c in (Search, Asked, Views, Crop, Tracker)}
+TYPES |= {"np": numpy, "NDArray": NDArray}
 
 
 def functions(family: str, name: str) -> list[Callable[..., Any]]:
