@@ -75,7 +75,7 @@ def _has_default(value: ast.expr | None) -> bool:
 def _type(module: str, node: ast.expr) -> Any:
     try:
         return eval(ast.unparse(node), {"__builtins__": {}}, _Names(module))
-    except (NameError, TypeError, AttributeError, SyntaxError) as error:
+    except (NameError, TypeError, AttributeError, SyntaxError, KeyError) as error:
         raise ConfigError(
             f"{source_file(module)}: the type `{ast.unparse(node)}` of a setting cannot be read "
             f"without running the file ({error}); see kit/core/limits.py for what it can be."
@@ -92,10 +92,15 @@ class _Names(Mapping[str, Any]):
         home, _, own = _origin(self._module, name).rpartition(".")
         if home in _TYPES:
             return vars(_TYPES[home])[own]
-        node = _constants(source_file(home)).get(own) if home else None
-        if node is None:
+        if not home:
             raise KeyError(name)
-        return _type(home, node)
+        if _is_module(f"{home}.{own}"):
+            return _Module(f"{home}.{own}")
+        if own in _classes(source_file(home)):
+            return limits.Block(settings(home, own))
+        if own not in _constants(source_file(home)):
+            raise KeyError(name)
+        return _type(home, _constants(source_file(home))[own])
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -104,7 +109,24 @@ class _Names(Mapping[str, Any]):
         return 0
 
 
+class _Module:
+    """A module that a type speaks of: `clips.Config`."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return _Names(self._module)[name]
+
+
 _TYPES = {m.__name__: m for m in (builtins, typing, collections.abc, limits)}
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return source_file(name).is_file()
+    except ConfigError:
+        return False
 
 
 def _origin(module: str, name: str) -> str:

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
 
@@ -17,11 +17,31 @@ from kit import declared, methods, plugins
 from kit.core import documents, shipped
 from kit.core.errors import ConfigError
 from kit.core.files import replacing
-from kit.core.limits import Schema, object_schema
+from kit.core.limits import Above, Positive, Range, Schema, object_schema
 
 MARK = "  # --- what follows is made by: python -m kit schema --write config/schema.yaml ---\n"
 # Families of presets with one method, which no preset names.
 SINGLE = {"emissions": "kit.labelling.emission", "fallbacks": "kit.labelling.fallback"}
+Settings = dict[str, tuple[Any, bool]]  # see `limits.settings_of`
+# Other blocks: what they are called in `$defs`, and the module of their dataclass.
+BLOCKS = {
+    "drawing": "kit.data.scenes",
+    "collage": "kit.data.collage",
+    "augment": "kit.training.augment",
+    "optimiser": "kit.training.optimiser",
+    "training_run": "kit.training.loop",
+}
+PHASES = ("tracker", "detector", "embedder")  # objectives of a training
+_PHASE: Settings = {
+    "steps": (Positive, False),
+    "epochs": (Annotated[float, Above(0)], False),
+    "batch": (Positive, False),
+}
+_SPLIT: Settings = {
+    "videos": (Annotated[int, Range(1, 999)], False),
+    "split": (Literal["demo", "validation", "test"], False),
+    "frames": (Annotated[int, Range(3, 999)], False),  # of a video on which something is to happen
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +87,11 @@ def made() -> str:
     blocks: Schema = {family[:-1]: _family(family) for family in plugins.FAMILIES}
     for family, module in SINGLE.items():
         blocks[family[:-1]] = _block(declared.settings(module), methods.NEEDS[family], ())
+    blocks |= {name: object_schema(declared.settings(module)) for name, module in BLOCKS.items()}
+    blocks["drawn_split"] = object_schema(declared.settings(BLOCKS["drawing"]) | _SPLIT)
+    for objective in PHASES:
+        own = declared.settings(f"kit.training.{objective}")
+        blocks[f"{objective}_phase"] = object_schema(_PHASE | own)
     text: str = yaml.dump(blocks, Dumper=_Plain, sort_keys=False, default_flow_style=None, width=98)
     return "".join(f"  {line}\n" for line in text.splitlines())
 

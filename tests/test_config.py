@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import importlib
 import json
 import math
 import re
@@ -17,9 +18,7 @@ from kit.cli import main
 from kit.config import Config
 from kit.core import limits, shipped, validation
 from kit.core.errors import ConfigError
-from kit.data import synthetic
 from kit.labelling import emission, fallback
-from kit.training import loop, optimiser
 
 FOLDER = Path(__file__).parents[1] / "config"
 SHIPPED = sorted(p.name for p in FOLDER.glob("*.yaml") if p.name != "schema.yaml")
@@ -352,19 +351,43 @@ def test_the_command_that_makes_the_schema(tmp_path: Path) -> None:
     assert main(["schema", "--write", str(file)]) == 2
 
 
+OTHERS = {
+    **schema.BLOCKS,
+    **{f"{objective}_phase": f"kit.training.{objective}" for objective in schema.PHASES},
+}
+
+
+@pytest.mark.parametrize("block", OTHERS)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_blocks_of_drawing_and_training_are_read_as_python_reads_them(block: str) -> None:
+    """Dataclasses within dataclasses too."""
+    config = importlib.import_module(OTHERS[block]).Config
+    read = limits.object_schema(declared.settings(OTHERS[block]))
+    assert read == limits.object_schema(limits.settings_of(config))
+
+
 @pytest.mark.parametrize(
-    ("block", "config"),
+    ("path", "value", "words"),
     [
-        ("drawing", synthetic.Config),
-        ("training.properties.optimiser", optimiser.Config),
-        ("training.properties.run", loop.Config),
+        ("optimiser.lr", 0, "optimiser.lr: 0 is not allowed; it must be more than 0"),
+        ("run.save_evry", 9, "run: unknown key `save_evry`. Did you mean `save_every`?"),
+        ("phases", [{"steps": 1, "clips": {}}], "phases.0: unknown key `clips`. Did you mean `c"),
+        ("phases", [{"steps": 1, "clip": {"frames": "8"}}], "phases.0.clip.frames: '8' is not"),
+        ("phases", [{"steps": 0}], "phases.0.steps: 0 is not allowed; it must be at least 1"),
+        ("data", [{"draw": {"speed": -1}}], "data.0.draw.speed: -1 is not allowed"),
+        ("data", [{"root": "x", "augment": {"crop": 2}}], "augment.crop: 2 is not allowed"),
+        ("data", [{"photos": "x", "collage": {"lens": {"fan": 1}}}], "Did you mean `pan`?"),
     ],
 )
-def test_schema_knows_the_keys_of_drawing_and_training(block: str, config: type[Any]) -> None:
-    found = yaml.safe_load(shipped.SCHEMA.read_text())["$defs"]
-    for key in block.split("."):
-        found = found[key]
-    assert set(found["properties"]) == {field.name for field in dataclasses.fields(config)}
+def test_a_training_is_checked_before_anything_starts(path: str, value: object, words: str) -> None:
+    values = yaml.safe_load((FOLDER / "finetune_mosev2.yaml").read_text())
+    (name,) = values["trainings"]
+    where = f"trainings.{name}"
+    values["trainings"][name] |= {"optimiser": {}, "run": {}}
+    with pytest.raises(ConfigError) as refusal:
+        Config(edited(values, f"{where}.{path}", value))
+    assert words in str(refusal.value)
+    assert str(refusal.value).startswith(where)
 
 
 # What a method may not be told: preset in a configuration, key, value, and the words for it.

@@ -66,6 +66,13 @@ class PerVideo:
         return {"type": ["object", "string"], "minLength": 1}
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Block:
+    """A dataclass within another one, of which only the settings are known; see `settings_of`."""
+
+    settings: Mapping[str, tuple[Any, bool]]
+
+
 Share = Annotated[float, Range(0, 1)]
 Cosine = Annotated[float, Range(-1, 1)]
 Count = Annotated[int, Range(0)]
@@ -104,6 +111,8 @@ def schema_of(hint: Any, by_hand: bool = True) -> Schema:
     """
     if hint in _PLAIN:
         return {"type": _PLAIN[hint]}
+    if isinstance(hint, Block):
+        return object_schema(hint.settings, by_hand)
     if dataclasses.is_dataclass(hint):
         return object_schema(settings_of(hint), by_hand)  # type: ignore[arg-type]
     origin, parts = get_origin(hint), get_args(hint)

@@ -3,12 +3,15 @@
 Knows nothing about pixels beyond asking whether everybody is seen on frame 0.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
+from kit.core import validation
 from kit.core.errors import ConfigError
+from kit.core.limits import Range, Share, object_schema, settings_of
 from kit.data import motion, sprites
 from kit.data.sprites import Floats, Palette, Pose, Sprite
 
@@ -25,40 +28,41 @@ class Config:
     a colour histogram and its largest component 0.34.
 
     Raises:
-        ConfigError: a value of another type or outside `LIMITS`, or values that exclude each other.
+        ConfigError: a value of another type or out of its range, or values that exclude each other.
     """
 
-    frames: int = 24
-    width: int = 160  # pixels
-    height: int = 96  # pixels
-    objects: int = 2  # labelled, ids 1..objects
-    distractors: int = 1  # per object: same category, not labelled
-    occluders: int = 1  # drawn on top, not labelled
-    size_min: float = 0.13  # diameter of an object as a share of the width
-    size_max: float = 0.22
-    speed: float = 2.0  # pixels per frame, at most
-    leave_speed: float = 8.0  # pixels per frame while crossing the picture's border
-    spin: float = 3.0  # degrees per frame, at most
-    scale_change: float = 0.12  # swing of the size, as a share of it
-    shear: float = 0.15  # swing of the sideways shift per pixel of height
-    light: float = 0.15  # swing of an object's brightness and tint
-    hue: float = 180.0  # degrees by which a theme's colours are turned, at most
-    flicker: float = 0.03  # of the whole picture's brightness
-    pan: float = 0.4  # pixels per frame that the background moves, at most
-    gap_share: float = 0.5  # of the videos: one object leaves ...
-    gap: float = 0.25  # ... for this share of the frames ...
-    return_share: float = 0.85  # ... and comes back elsewhere, with this probability
-    late_share: float = 0.0  # of the videos: the last object enters late ...
-    late: float = 0.3  # ... after this share of the frames
-    sibling_share: float = 0.3  # of the objects: same category as the object before
-    shared_colours: float = (
-        0.85  # of the distractors: same colours in the same shares as the target
-    )
+    frames: Annotated[int, Range(1, 999)] = 24
+    width: Annotated[int, Range(32, 4096)] = 160  # pixels
+    height: Annotated[int, Range(32, 4096)] = 96  # pixels
+    objects: Annotated[int, Range(1, 100)] = 2  # labelled, ids 1..objects
+    distractors: Annotated[int, Range(0, 20)] = 1  # per object: same category, not labelled
+    occluders: Annotated[int, Range(0, 20)] = 1  # drawn on top, not labelled
+    # diameter of an object as a share of the width
+    size_min: Annotated[float, Range(0.05, 0.5)] = 0.13
+    size_max: Annotated[float, Range(0.05, 0.5)] = 0.22
+    speed: Annotated[float, Range(0, 100)] = 2.0  # pixels per frame, at most
+    # pixels per frame while crossing the picture's border
+    leave_speed: Annotated[float, Range(0.5, 1000)] = 8.0
+    spin: Annotated[float, Range(0, 90)] = 3.0  # degrees per frame, at most
+    scale_change: Annotated[float, Range(0, 0.5)] = 0.12  # swing of the size, as a share of it
+    shear: Annotated[float, Range(0, 0.5)] = 0.15  # swing of the sideways shift per pixel of height
+    light: Annotated[float, Range(0, 0.5)] = 0.15  # swing of an object's brightness and tint
+    # degrees by which a theme's colours are turned, at most
+    hue: Annotated[float, Range(0, 180)] = 180.0
+    flicker: Annotated[float, Range(0, 0.5)] = 0.03  # of the whole picture's brightness
+    # pixels per frame that the background moves, at most
+    pan: Annotated[float, Range(0, 100)] = 0.4
+    gap_share: Share = 0.5  # of the videos: one object leaves ...
+    gap: Annotated[float, Range(0.01, 0.5)] = 0.25  # ... for this share of the frames ...
+    return_share: Share = 0.85  # ... and comes back elsewhere, with this probability
+    late_share: Share = 0.0  # of the videos: the last object enters late ...
+    late: Annotated[float, Range(0.01, 0.5)] = 0.3  # ... after this share of the frames
+    sibling_share: Share = 0.3  # of the objects: same category as the object before
+    shared_colours: Share = 0.85  # of the distractors: same colours in the same shares
 
     def __post_init__(self) -> None:
         """Check types, limits and what depends on more than one value."""
-        for entry in fields(self):
-            _check(entry.name, getattr(self, entry.name), entry.type is int)
+        validation.check(asdict(self), object_schema(settings_of(Config)), "drawn videos")
         if self.size_min > self.size_max:
             raise ConfigError(
                 f"drawn videos: size_min {self.size_min} exceeds size_max {self.size_max}."
@@ -73,37 +77,6 @@ class Config:
                 "drawn videos: objects * (1 + distractors) must stay below 201, "
                 f"got {self.objects} * {1 + self.distractors}."
             )
-
-
-LIMITS: dict[str, tuple[float, float]] = {
-    "frames": (1, 100_000),
-    "width": (32, 4096),
-    "height": (32, 4096),
-    "objects": (1, 100),
-    "distractors": (0, 20),
-    "occluders": (0, 20),
-    "size_min": (0.05, 0.5),
-    "size_max": (0.05, 0.5),
-    "speed": (0, 100),
-    "leave_speed": (0.5, 1000),
-    "spin": (0, 90),
-    "scale_change": (0, 0.5),
-    "shear": (0, 0.5),
-    "light": (0, 0.5),
-    "hue": (0, 180),
-    "flicker": (0, 0.5),
-    "pan": (0, 100),
-    "gap": (0.01, 0.5),
-    "late": (0.01, 0.5),
-}  # every other key is a share, 0..1
-
-
-def _check(name: str, value: object, whole: bool) -> None:
-    low, high = LIMITS.get(name, (0, 1))
-    kind = "a whole number" if whole else "a number"
-    right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not right or not low <= value <= high:  # type: ignore[operator]
-        raise ConfigError(f"drawn videos: {name} must be {kind} in {low}..{high}, got {value!r}.")
 
 
 @dataclass(frozen=True)

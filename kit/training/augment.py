@@ -5,19 +5,23 @@ time stays smooth: the motion that a tracker learns from is the clip's own.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+
+from kit.core.limits import Range, Share
 
 
 @dataclass(frozen=True)
 class Config:
     """How much of each; at the defaults footage stays as it is."""
 
-    mirror: float = 0.0  # probability that left and right change places
-    crop: float = 0.0  # of each side's length is cut off at most, 0..0.9
-    light: float = 0.0  # brightness is multiplied by 1 - light to 1 + light, 0..0.9
-    tint: float = 0.0  # and each channel by 1 - tint to 1 + tint, 0..0.9
+    mirror: Share = 0.0  # probability that left and right change places
+    crop: Annotated[float, Range(0, 0.9)] = 0.0  # of each side's length is cut off at most
+    # brightness is multiplied by 1 - light to 1 + light
+    light: Annotated[float, Range(0, 0.9)] = 0.0
+    tint: Annotated[float, Range(0, 0.9)] = 0.0  # and each channel by 1 - tint to 1 + tint
 
 
 def apply(

@@ -21,6 +21,7 @@ from PIL import Image
 from kit.core import files
 from kit.core.ahead import ahead
 from kit.core.errors import DataError
+from kit.core.limits import Count, Positive
 from kit.training import checkpoint, optimiser, ranks
 from kit.training.objective import Objective, Outcome
 
@@ -33,10 +34,10 @@ SAMPLES = "samples"  # a picture at every checkpoint
 class Config:
     """How long, and how often what is written down."""
 
-    seed: int = 0
-    save_every: int = 200  # steps
-    log_every: int = 20
-    stop: int | None = None  # end after so many steps, in the middle of the schedule
+    seed: Count = 0
+    save_every: Positive = 200  # steps
+    log_every: Positive = 20
+    stop: Positive | None = None  # end after so many steps, in the middle of the schedule
     recompute: bool = False  # layers, in the backward pass: far less memory, a third slower
 
 

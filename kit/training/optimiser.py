@@ -5,10 +5,12 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
+
+from kit.core.limits import Above, Count, Range, Share
 
 
 @dataclass(frozen=True)
@@ -18,16 +20,18 @@ class Config:
     `sam2.1_training/sam2.1_hiera_b+_MOSE_finetune.yaml` of the sam2 package.
     """
 
-    lr: float = 5.0e-6  # of everything but the vision encoder
-    vision_lr: float = 3.0e-6
+    lr: Annotated[float, Above(0)] = 5.0e-6  # of everything but the vision encoder
+    vision_lr: Annotated[float, Range(0)] = 3.0e-6
     vision: tuple[str, ...] = ("*image_encoder.*", "*vision_encoder.*")  # what belongs to it
-    layer_decay: float = 0.9  # of the vision trunk: factor per layer below the last
-    final: float = 0.1  # the cosine ends at this share of each rate
-    warm_up: int = 0  # steps over which rates rise from zero
-    weight_decay: float = 0.1  # of matrices; none on biases, norms, embeddings by position
-    beta2: float = 0.999
-    clip: float = 0.1  # largest norm of the gradient
-    ema: float = 0.0  # decay per step of an average of the weights, which is then the result
+    # of the vision trunk: factor per layer below the last
+    layer_decay: Annotated[float, Above(0), Range(most=1)] = 0.9
+    final: Share = 0.1  # the cosine ends at this share of each rate
+    warm_up: Count = 0  # steps over which rates rise from zero
+    # of matrices; none on biases, norms, embeddings by position
+    weight_decay: Annotated[float, Range(0)] = 0.1
+    beta2: Share = 0.999
+    clip: Annotated[float, Above(0)] = 0.1  # largest norm of the gradient
+    ema: Share = 0.0  # decay per step of an average of the weights, which is then the result
     frozen: tuple[str, ...] = ()  # patterns of parameters that stay as they are
 
 
