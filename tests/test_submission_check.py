@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from kit.core.errors import DataError, SubmissionError
+from kit.core.masks import PALETTE
 from kit.submission import rules
 from kit.submission.check import Report, check
 from kit.submission.check_command import add_arguments, run
@@ -138,6 +139,28 @@ def by_object(pattern: str, tree: Tree) -> Tree:
     return without(video)(tree) | moved
 
 
+def quantized(*labels, own=False):
+    """As an editor saves it: the colours that are used, sorted in its own way."""
+    with Image.open(io.BytesIO(png(*labels))) as image:
+        values = np.asarray(image)
+    colours = OWN if own else [PALETTE[3 * i : 3 * i + 3] for i in range(4)]
+    return saved(Image.fromarray(np.array(colours, np.uint8)[values]).quantize(256))
+
+
+def own_order(label):
+    """Indices that are ids, in colours of DAVIS that are others'."""
+    with Image.open(io.BytesIO(png(label))) as image:
+        image.putpalette([v for i in (0, 9, 8, 7) for v in PALETTE[3 * i : 3 * i + 3]])
+        return saved(image)
+
+
+def saved(image):
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+OWN = [(0, 0, 0), (236, 95, 103), (249, 145, 87), (250, 200, 99)]
 MAC = put("__MACOSX/cat/._00000.png", b"x")
 FRAME = "cat/00002.png"
 TRUNCATED = png(1, 2)[:-25]
@@ -198,6 +221,11 @@ DEFECTS = [
     ("rgb", put(FRAME, png(1, 2, mode="RGB")), {"colour"}, WRONG),
     ("rgba", put(FRAME, png(1, mode="RGBA")), {"colour"}, WRONG),
     ("one-bit", put(FRAME, png(1, mode="1")), {"one-bit"}, WRONG),
+    ("sorted-palette", put(FRAME, quantized(1, 2)), {"palette-order"}, WRONG),
+    ("dropped-colours", put("dog/00001.png", quantized(3)), {"palette-order"}, WRONG),
+    ("own-colours-in-another-order", put(FRAME, quantized(1, 2, own=True)), {"palette-order"},
+     WRONG),
+    ("own-order-of-davis", put("dog/00001.png", own_order(3)), set(), None),
     ("zero-255", put(FRAME, png(255)), {"zero-255"}, WRONG),
     ("label-of-another-video", put(FRAME, png(3)), {"label"}, WRONG),
     ("255-and-others", put(FRAME, png(255, 9)), {"label"}, WRONG),

@@ -17,7 +17,7 @@ from kit.submission.rules import FATAL, HARMLESS, WRONG, ZERO
 
 LENGTHS = {"cat": 5, "dog": 4}
 # Rows that replace a mask by another valid one: the score falls, as it should.
-OTHER_MASKS = {"grey", "empty-mask", "16-bit"}
+OTHER_MASKS = {"own-order-of-davis", "grey", "empty-mask", "16-bit"}
 # What the scorer stops with, according to the outcomes in the table.
 STOPS = (ValueError, AssertionError, FileNotFoundError, NotADirectoryError, OSError)
 # Nothing that the scorer looks at.

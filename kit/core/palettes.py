@@ -22,6 +22,10 @@ class Unclear(Exception):
     """Nobody can say which ids were meant; the text says why."""
 
 
+class Misplaced(Unclear):
+    """Black is not the first colour: whatever was meant, it was not the indices."""
+
+
 def davis_id(colour: bytes) -> int | None:
     """The id that a colour (3 bytes: red, green, blue) has in the DAVIS palette, if any."""
     return _DAVIS.get(colour)
@@ -71,7 +75,7 @@ def ids_meant(palette: bytes, used: Collection[int]) -> Mapping[int, int]:
             )
         return ids  # rewritten by a program that keeps what is used and sorts it
     if black and not black_first:
-        raise Unclear(
+        raise Misplaced(
             f"its palette is in another order than that of ids: black, the background, is entry "
             f"{black}, and entry 0 is {tuple(entries[0])}"
         )

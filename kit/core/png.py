@@ -8,6 +8,7 @@ damaged in any respect goes to Pillow.
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def trouble(data: bytes, labels: NDArray[np.uint8]) -> str | None:
         return "not a PNG"
     depth, colour = data[24], data[25]
     if colour == PALETTE:
-        return _disorder(data, labels)
+        return disorder(data, labels)
     if colour in (GREY, 4) and depth == 8:
         return None
     if colour in (2, 6):
@@ -79,19 +80,30 @@ def trouble(data: bytes, labels: NDArray[np.uint8]) -> str | None:
     return f"{depth}-bit grey image, its values are stretched to 0..255"
 
 
-def _disorder(data: bytes, labels: NDArray[np.uint8]) -> str | None:
-    """What speaks against the order of a palette, None if its indices are ids."""
-    at = data.find(b"PLTE", 29, 1 << 16)
-    palette = data[at + 4 : at + 4 + int.from_bytes(data[at - 4 : at])] if at > 0 else b""
-    if palettes.beyond_doubt(palette[:768]):
-        return None
+def disorder(data: bytes, labels: NDArray[np.uint8]) -> str | None:
+    """What speaks against the order of a palette, None if its indices are ids.
+
+    Args:
+        data: a palette PNG.
+        labels: its indices.
+    """
     try:
-        ids = palettes.ids_meant(palette, np.flatnonzero(np.bincount(labels.ravel())).tolist())
+        ids = ids_by_colour(data, labels)
     except palettes.Unclear as why:
         return f"palette image, its entries are taken for ids, but {why}"
     if ids:
         return "palette image with the DAVIS colours in another order, not its colours are scored"
     return None
+
+
+def ids_by_colour(data: bytes, labels: NDArray[np.uint8]) -> Mapping[int, int]:
+    """See `palettes.ids_meant`; empty where a palette's indices are ids."""
+    at = data.find(b"PLTE", 29, 1 << 16)
+    palette = data[at + 4 : at + 4 + int.from_bytes(data[at - 4 : at])] if at > 0 else b""
+    if palettes.beyond_doubt(palette[:768]):
+        return {}
+    used = np.flatnonzero(np.bincount(labels.ravel()))
+    return palettes.ids_meant(palette[:768], used.tolist())
 
 
 def decode_plain(data: bytes) -> NDArray[np.uint8] | None:

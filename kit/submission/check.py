@@ -267,6 +267,8 @@ def _picture_defects(picture: png.Picture, video: Video) -> Iterable[tuple[str, 
         yield "one-bit", "1-bit picture"
     elif picture.mode not in {"P", "L", "LA"} and not picture.mode.startswith("I"):
         yield "colour", f"mode {picture.mode}"
+    elif picture.disorder:
+        yield "palette-order", picture.disorder
     elif strangers == {255}:
         yield "zero-255", "object pixels have the value 255"
     elif strangers:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from kit.core.png import PALETTE, decode_plain
+from kit.core import palettes
+from kit.core.png import PALETTE, decode_plain, disorder, ids_by_colour
 from kit.submission import rules
 
 Bytes = NDArray[np.uint8]
@@ -33,7 +34,8 @@ class Picture:
 
     `size` is (height, width) in pixels; `mode` is Pillow's; `strangers` are the labels found that
     are not allowed, and none when the size was wrong, since the pixels are then not looked at.
-    `is_empty`: they were looked at, and all are 0.
+    `is_empty`: they were looked at, and all are 0. `disorder` says why entries of the palette are
+    no ids, and is empty where they are.
     """
 
     size: tuple[int, int]
@@ -41,6 +43,7 @@ class Picture:
     format: str
     strangers: frozenset[int]
     is_empty: bool = False
+    disorder: str = ""
 
 
 class NotAPicture(Exception):
@@ -73,7 +76,9 @@ def _look_fast(
     if labels is None:
         return None
     mode = "P" if data[25] == PALETTE else "L"
-    return Picture((height, width), mode, "PNG", *_contents(labels, allowed))
+    contents = _contents(labels, allowed)
+    odd = _disorder(data, labels, allowed) if mode == "P" else ""
+    return Picture((height, width), mode, "PNG", *contents, odd)
 
 
 def decode(data: bytes, size: tuple[int, int] | None) -> tuple[Bytes, str]:
@@ -94,16 +99,20 @@ def decode(data: bytes, size: tuple[int, int] | None) -> tuple[Bytes, str]:
         if not _fits(found, size):
             raise NotAPicture(f"{found[1]}x{found[0]} pixels")
         values = image.convert("L") if image.mode == "1" else image
-        return np.asarray(values).astype(np.uint8), image.mode
+        if image.mode == "P" and image.format == "PNG" and _is_sorted(data, np.asarray(image)):
+            values = image.convert("RGB")  # its colours say more than its indices
+        return np.asarray(values).astype(np.uint8), "RGB" if values.mode == "RGB" else image.mode
 
 
 def _look_pillow(data: bytes, size: tuple[int, int] | None, allowed: frozenset[int]) -> Picture:
     with _opened(data) as image:
         found, mode = (image.height, image.width), image.mode
-        labels: tuple[frozenset[int], bool] = (frozenset(), False)
-        if _fits(found, size):
-            labels = _contents(np.asarray(image.convert("P")), allowed)
-        return Picture(found, mode, str(image.format), *labels)
+        if not _fits(found, size):
+            return Picture(found, mode, str(image.format), frozenset(), False)
+        labels = np.asarray(image.convert("P"))
+        is_palette = mode == "P" and image.format == "PNG"
+        odd = _disorder(data, labels, allowed) if is_palette else ""
+        return Picture(found, mode, str(image.format), *_contents(labels, allowed), odd)
 
 
 @contextmanager
@@ -122,6 +131,27 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
 
 def _fits(found: tuple[int, int], size: tuple[int, int] | None) -> bool:
     return found == size or (size is None and found[0] * found[1] <= rules.MAX_PIXELS)
+
+
+def _is_sorted(data: bytes, labels: Bytes) -> bool:
+    try:
+        return bool(ids_by_colour(data, labels))
+    except palettes.Unclear:
+        return False
+
+
+def _disorder(data: bytes, labels: Bytes, allowed: frozenset[int]) -> str:
+    """Why the entries of a palette are no ids, empty where they are or may well be.
+
+    Colours of DAVIS in an order of the writer's own are no harm while the indices are right: they
+    are taken for sorted only if their own ids are among those of the video.
+    """
+    try:
+        ids = ids_by_colour(data, labels)
+        sorted_by_use = bool(ids) and allowed.issuperset(ids.values())
+    except palettes.Unclear as why:
+        sorted_by_use = isinstance(why, palettes.Misplaced)
+    return (disorder(data, labels) or "") if sorted_by_use else ""
 
 
 def _contents(values: Bytes, allowed: frozenset[int]) -> tuple[frozenset[int], bool]:

@@ -169,6 +169,11 @@ RULES: dict[str, Rule] = {
         "turns colours into the web palette with dithering: the ids are others",
         "write palette PNGs (mode P) whose values are the object ids",
     ),
+    "palette-order": Rule(
+        WRONG,
+        "reads entries of the palette, whatever their colours: the ids are others",
+        "write palette PNGs whose values are the object ids, and let no editor sort the palette",
+    ),
     "one-bit": Rule(
         WRONG, "reads a 1-bit picture as 0 and 255", "write palette PNGs with the object ids"
     ),
