@@ -81,6 +81,13 @@ def moved(where: str) -> Build:
     return build
 
 
+def lowered(root: Path, name: str) -> None:
+    """Frames in a folder of their own below that of the video."""
+    away = frame(root).parent.rename(root / "away")
+    frame(root).parent.mkdir()
+    away.rename(frame(root).parent / name)
+
+
 def single(root: Path) -> None:
     mask(root).rename(root / "Annotations" / "clip.png")
     shutil.rmtree(root / "Annotations" / "clip")
@@ -105,6 +112,17 @@ REFUSED: list[Row] = [
     ("masks elsewhere", "one picture", single, ("Annotations/clip.png", "into a folder")),
     ("masks elsewhere", "nowhere", lambda r: shutil.rmtree(r / "Annotations"),
      ("no folder", "data.annotations")),
+    ("other capitals", "of the video",
+     lambda r: mask(r).parent.rename(r / "Annotations/Clip"), ("Annotations/Clip", "capitals")),
+    ("other capitals", "of all", lambda r: (r / "Annotations").rename(r / "annotations"),
+     ("no folder", "data.annotations")),
+    ("something in place of the first mask", "a folder",
+     lambda r: (mask(r).unlink(), mask(r).mkdir()), ("A folder of that name", "remove it")),
+    ("something in place of the first mask", "a link to what was not fetched",
+     lambda r: (mask(r).unlink(), mask(r).symlink_to("../annex/x.png")),
+     ("link to ../annex/x.png", "fetched")),
+    ("frames further down", "rgb", lambda r: lowered(r, "rgb"), ("clip/rgb", "move them up")),
+    ("frames further down", "left", lambda r: lowered(r, "cam left"), ("clip/cam left", "move")),
     ("frames of another format", "webp",
      lambda r: [p.rename(p.with_suffix(".webp")) for p in list(frame(r).parent.iterdir())],
      ("no frames", "5 .webp")),
@@ -343,6 +361,16 @@ def test_layouts_are_known_by_their_files(row: tuple[str, Build, str, str], tmp_
     if not (root / "JPEGImages").is_dir():  # and a reader of another layout says so
         with pytest.raises(DataError, match="It looks like"):
             Split(root).videos()
+
+
+def test_folders_of_other_capitals_and_files_in_their_place(tmp_path: Path) -> None:
+    root = clip_in(tmp_path / "data")
+    (root / "JPEGImages").rename(root / "jpegimages")
+    with pytest.raises(DataError, match="jpegimages: write it with the same capitals"):
+        Split(root).videos()
+    (root / "JPEGImages").touch()
+    with pytest.raises(DataError, match="A file stands there instead"):
+        Split(root).videos()
 
 
 @pytest.mark.parametrize("build", [tree("notes.txt"), tree("a/b/c.txt"), lambda root: None])

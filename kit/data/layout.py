@@ -17,7 +17,7 @@ from typing import Any
 from kit.core.clutter import is_clutter
 from kit.core.errors import DataError
 from kit.core.files import MAX_JSON_BYTES, canonical_json, sha256
-from kit.data import likeness, names
+from kit.data import instead, likeness, names
 from kit.data.names import IMAGES, VIDEOS
 
 _FRAME_BYTES = 30_000  # of a video file, roughly
@@ -47,27 +47,22 @@ class Split:
         """
         folder = self.root / self.images
         if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder. {self._likely(self.root)}")
+            raise DataError(f"{folder}: no such folder. {instead.of_folder(folder, self.root)}")
         found = {
             entry.stem if entry.is_file() else entry.name
             for entry in folder.iterdir()
             if not is_clutter(entry.name) and (entry.is_dir() or entry.suffix.lower() in VIDEOS)
         }
         if not found:
-            raise DataError(
-                f"{folder}: holds neither frame folders nor video files. {self._likely(folder)}"
-            )
+            near = likeness.of_root(folder)
+            told = str(near) if near else "Is `data.root` that of a MOSE layout?"
+            raise DataError(f"{folder}: holds neither frame folders nor video files. {told}")
         return sorted(found)
 
     def passed_over(self) -> list[str]:
         """Folders between those of the videos that systems leave there, sorted."""
         here = (self.root / self.images).iterdir()
         return sorted(p.name for p in here if is_clutter(p.name) and p.is_dir())
-
-    def _likely(self, folder: Path) -> str:
-        """Which layout a folder seems to have instead of this one."""
-        found = likeness.of_root(folder)
-        return str(found) if found else "Is `data.root` that of a MOSE layout?"
 
     def source(self, video: str) -> Path:
         """The frame folder of a video, or its video file.
@@ -192,8 +187,7 @@ def frame_files(folder: Path, length: int | None = None) -> list[Path]:
     here = [p for p in folder.iterdir() if not is_clutter(p.name)]
     found = [p for p in here if p.suffix.lower() in IMAGES]
     if not found:
-        other = f" There are {names.by_suffix(here)}." if here else ""
-        raise DataError(f"{folder}: no frames ({', '.join(IMAGES)}).{other}")
+        raise DataError(f"{folder}: no frames ({', '.join(IMAGES)}).{instead.of_frames(folder)}")
     if len({p.suffix for p in found}) > 1:
         kinds = ", ".join(sorted({p.suffix for p in found}))
         raise DataError(f"{folder}: frames of several kinds ({kinds}). Remove those not meant.")

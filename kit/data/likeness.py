@@ -3,9 +3,7 @@
 Whoever reads one layout and is given another says which one it looks like. Opens no picture.
 """
 
-import glob
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +39,17 @@ class _Row:
     advice: str
 
 
-_JOIN = "Its masks must be joined into one label map a frame: PNG whose pixels are object ids."
+JOIN = "Its masks must be joined into one label map a frame: PNG whose pixels are object ids."
 # In this order: a row's signs may be met by data sets further down too.
 _ROWS = (
     _Row("sa-v", "SA-V, with a folder of masks per object at a quarter of the frames",
-         ("JPEGImages_24fps", "Annotations_6fps"), _JOIN),
-    _Row("sa-v", "SA-V train, with masks as run lengths in JSON", ("*/*_manual.json",), _JOIN),
-    _Row("vipseg", "VIPSeg, with panoptic masks", ("imgs", "panomasks*"), _JOIN),
-    _Row("vipseg", "VIPSeg, with panoptic masks", ("images", "panomasks*"), _JOIN),
+         ("JPEGImages_24fps", "Annotations_6fps"), JOIN),
+    _Row("sa-v", "SA-V train, with masks as run lengths in JSON", ("*/*_manual.json",), JOIN),
+    _Row("vipseg", "VIPSeg, with panoptic masks", ("imgs", "panomasks*"), JOIN),
+    _Row("vipseg", "VIPSeg, with panoptic masks", ("images", "panomasks*"), JOIN),
     _Row("ovis", "OVIS or YouTube-VIS, with masks as run lengths in JSON",
-         ("annotations*.json",), _JOIN),
-    _Row("burst", "BURST, with masks as run lengths in JSON", ("frames", "annotations"), _JOIN),
+         ("annotations*.json",), JOIN),
+    _Row("burst", "BURST, with masks as run lengths in JSON", ("frames", "annotations"), JOIN),
     _Row("visor", "VISOR, in DAVIS folders",
          ("ImageSets/2022", "JPEGImages/480p", "Annotations/480p"),
          "Set `data.images: JPEGImages/480p` and `data.annotations: Annotations/480p`."),
@@ -77,12 +75,17 @@ def of_root(root: Path) -> Likeness | None:
 
 def _row_of(root: Path) -> Likeness | None:
     for row in _ROWS:
-        found = [next(root.glob(sign), None) for sign in row.signs]
+        found = [next(filter(_is_sign, root.glob(sign)), None) for sign in row.signs]
         if any(path is None for path in found) or _is_every_fifth_denied(row, root):
             continue
         told = ", ".join(str(path.relative_to(root)) for path in found if path)
         return Likeness(row.layout, f"{row.title} ({told})", row.advice)
     return None
+
+
+def _is_sign(path: Path) -> bool:
+    """Whether what has a sign's name is of its kind: what has no suffix is a folder."""
+    return path.is_dir() or bool(path.suffix)
 
 
 def _is_every_fifth_denied(row: _Row, root: Path) -> bool:
@@ -96,11 +99,11 @@ def _near(root: Path) -> Likeness | None:
     for child in inside:
         if child.is_dir() and (found := _row_of(child)):
             return Likeness("", f"a folder around {found.what}", f"Set `data.root` to {child}.")
-    if any(_is_picture(p) for p in inside):
+    if any(is_picture(p) for p in inside):
         advice = f"Put it at ROOT/JPEGImages/{root.name} and set `data.root` to ROOT."
         return Likeness("", "the frames of one video", advice)
     films = [p for p in inside if p.suffix.lower() in names.VIDEOS]
-    folders = [p for p in inside if p.is_dir() and any(map(_is_picture, p.iterdir()))]
+    folders = [p for p in inside if p.is_dir() and any(map(is_picture, p.iterdir()))]
     if films or folders:
         example = (films or folders)[0].name
         advice = f"Set `data.root` to {root.parent} and `data.images` to {root.name}."
@@ -108,79 +111,11 @@ def _near(root: Path) -> Likeness | None:
     return None
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether a file is named as a frame is."""
     return path.suffix.lower() in names.IMAGES and path.is_file()
 
 
 def is_object_folder(name: str) -> bool:
     """Whether a folder inside a video's masks is named as that of one object: by its number."""
     return re.fullmatch(r"(obj(ect)?[_-]?)?\d{1,5}", name) is not None
-
-
-def of_labels(folder: Path, frames: Sequence[str]) -> str:
-    """What lies where a video's label maps are looked for, and what would do, in sentences.
-
-    Args:
-        folder: Of its label maps, where that of the first frame is missing.
-        frames: Stems of its frames, in order.
-    """
-    if not folder.is_dir():
-        return _beside(folder)
-    here = sorted(p for p in folder.iterdir() if not is_clutter(p.name))
-    folders = [p for p in here if p.is_dir() and is_object_folder(p.name)]
-    if folders:
-        return (
-            f"There is a folder per object ({names.listed([p.name for p in folders], 3)}), as in "
-            f"SA-V and as sam2 writes with --per_obj_png_file. {_JOIN}"
-        )
-    return _of_files(folder, [p for p in here if p.is_file()], frames)
-
-
-def _beside(folder: Path) -> str:
-    """What lies around a folder of label maps that does not exist."""
-    above = folder.parent
-    if not above.is_dir():
-        return f"There is no folder {above}; is `data.annotations` right?"
-    found = sorted(above.glob(f"*/{glob.escape(folder.name)}"))[:1]
-    if found:
-        where = found[0].parent
-        return f"They seem to lie in {where}: set `data.annotations` to it, relative to the root."
-    single = [p for p in above.glob(f"{glob.escape(folder.name)}.*") if p.is_file()]
-    if single:
-        return f"There is {single[0]} instead: put it into a folder, under the first frame's name."
-    return "There is no such folder; is `data.annotations` right?"
-
-
-def _of_files(folder: Path, files: Sequence[Path], frames: Sequence[str]) -> str:
-    stems = {p.stem for p in files if p.suffix == ".png"}
-    later = [number for number, frame in enumerate(frames) if frame in stems]
-    if later:
-        return (
-            f"The first one is {frames[later[0]]}.png, {later[0]} frame(s) later. If the objects "
-            f"appear only there, an empty label map (all 0) of their size as {frames[0]}.png says "
-            "so; if not, is `data.annotations` right?"
-        )
-    capital = [p for p in files if p.suffix != ".png" and p.suffix.lower() == ".png"]
-    if capital:
-        return (
-            f"There are {len(capital)} files such as {capital[0].name}: label maps end in .png. "
-            f"To rename them, in {folder}: "
-            f"""for f in *{capital[0].suffix}; do mv "$f" "${{f%.*}}.png"; done"""
-        )
-    if same := _same_numbers(stems, frames):
-        return (
-            f"There is {same}.png, which has the number of frame {frames[0]}: masks are named like "
-            "their frames. Rename the ones or the others."
-        )
-    if files:
-        return (
-            f"There are {names.by_suffix(files)} files, such as {files[0].name}: label maps are "
-            f"PNG named like their frames, such as {frames[0]}.png."
-        )
-    return "The folder is empty; is `data.annotations` right?"
-
-
-def _same_numbers(stems: Iterable[str], frames: Sequence[str]) -> str:
-    """The stem of a mask that has the first frame's number under another name; or none."""
-    wanted = names.last_number(frames[0])
-    return next((s for s in sorted(stems) if names.last_number(s) == wanted), "")

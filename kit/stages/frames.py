@@ -18,7 +18,7 @@ from kit.core.errors import DataError
 from kit.core.files import sha256
 from kit.core.masks import VOID
 from kit.core.types import Video, VideoObject
-from kit.data import extract, layout, likeness, names
+from kit.data import extract, instead, layout, names
 from kit.data.layout import Split
 
 VERSION = 2
@@ -139,7 +139,7 @@ def _objects(
     if not (labels / f"{frames[0]}.png").is_file():
         raise DataError(
             f"{labels / frames[0]}.png: the mask of the first frame is missing, from which "
-            f"semi-supervised segmentation starts. {likeness.of_labels(labels, frames)}"
+            f"semi-supervised segmentation starts. {instead.of_labels(labels, frames)}"
         )
     first: dict[int, str] = {}
     order = {frame: position for position, frame in enumerate(frames)}
