@@ -129,7 +129,7 @@ class Session:
 
     def track(self, frame: int, back: int) -> None:
         """Find all objects of before; a frame that was prompted before tracking stays as it is."""
-        if frame in self.answers:
+        if frame in self.anchors and frame in self.answers:
             return
         encoded = self.encoded(frame)
         contexts = [self.context(frame, back, number) for number in range(len(self.slots))]

@@ -115,6 +115,11 @@ def as_greedy(case: Case) -> tuple[list[Prompt], greedy.Config] | str:
     later = [(frame, i) for do, frame, i in given if do == "reprompt"]
     if len(case.told["slots"]) > 1 and any(do != "prompt" for do, *_ in given):
         return "the kit makes a frame a conditioning frame of the prompted bucket alone"
+    first = {i: frame for _, frame, i in reversed(given)}
+    if [i for own in case.told["slots"] for i in own if i] != sorted(
+        first, key=lambda i: (first[i], i)
+    ):
+        return "the kit orders objects that start together by their numbers"
     starts = {frame for do, frame, _ in given if do == "prompt"}
     past = [item for item in later if item not in ahead]
     if past and (ahead or len(starts) > 1):

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import Clip, tiny_sam2, tiny_sam3
+from tiny_models import Clip, tiny_sam2, tiny_sam3, tiny_sam31
 
 from kit.core.types import Prompt
 from kit.propagators import greedy, memory_tree
-from kit.trackers import sam2, sam3
+from kit.trackers import sam2, sam3, sam31
 from kit.trackers.base import Encoded, Tracker
 
 pytestmark = pytest.mark.gpu
@@ -20,7 +20,11 @@ PROMPTS = [
     Prompt(3, 2, CLIP.mask(3, 2), True),
     Prompt(12, 1, CLIP.mask(12, 1), False),
 ]
-LIBRARIES: dict[str, tuple[Any, Any]] = {"sam2": (sam2, tiny_sam2), "sam3": (sam3, tiny_sam3)}
+LIBRARIES: dict[str, tuple[Any, Any]] = {
+    "sam2": (sam2, tiny_sam2),
+    "sam3": (sam3, tiny_sam3),
+    "sam31": (sam31, tiny_sam31),
+}
 
 
 @pytest.fixture(params=LIBRARIES)

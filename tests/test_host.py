@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import Clip, tiny_sam2, tiny_sam3
+from tiny_models import Clip, tiny_sam2, tiny_sam3, tiny_sam31
 from torch import Tensor
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -25,7 +25,7 @@ from kit.core.types import Prompt
 from kit.propagators import branching, dam4sam, greedy, memory_tree, rcms, samurai, seen
 from kit.propagators.objects import Answers, Way, follow
 from kit.propagators.stream import Outbox
-from kit.trackers import rows, sam2, sam3
+from kit.trackers import rows, sam2, sam3, sam31
 from kit.trackers.base import Tracker
 from kit.trackers.device import uploaded
 from kit.trackers.recorded import Recorded
@@ -37,7 +37,7 @@ PROMPTS = [
     Prompt(4, 1, CLIP.mask(4, 1), False),
 ]
 CUDA = torch.device("cuda")
-LIBRARIES = {"sam2": sam2, "sam3": sam3}
+LIBRARIES = {"sam2": sam2, "sam3": sam3, "sam31": sam31}
 
 
 class Transfers(TorchDispatchMode):
@@ -76,7 +76,7 @@ class Event:
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, Any]:
-    return {"sam2": tiny_sam2(), "sam3": tiny_sam3()}
+    return {"sam2": tiny_sam2(), "sam3": tiny_sam3(), "sam31": tiny_sam31()}
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Transfers]:
     monkeypatch.setattr(Tensor, "pin_memory", lambda values: transfers.pin(values))
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(Recorded, "__call__", lambda self, pixels: self._work(pixels))
-    for module in (sam2, sam3, rows):  # under inference mode transfers would not be seen
+    for module in (sam2, sam3, sam31, rows):  # under inference mode transfers would not be seen
         monkeypatch.setattr(module, "running", lambda device: torch.no_grad())
     with FakeTensorMode(allow_non_fake_inputs=True), transfers:
         yield transfers
@@ -155,6 +155,8 @@ def run(answers: Iterator[tuple[int, Answers]], watch: Transfers) -> list[int]:
         ("sam2", 1, greedy.Config()),
         ("sam2", 4, greedy.Config("past", keep_first_prompt=True, redecode_anchors=True)),
         ("sam3", 4, greedy.Config(clear_around_anchors=2)),
+        ("sam31", 4, greedy.Config()),
+        ("sam31", 1, greedy.Config(redecode_anchors=True)),
     ],
 )
 def test_greedy_never_waits(
