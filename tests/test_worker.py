@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from clips import Work
 from night import PATIENCE, ROOT, free, wait_for
 
 from kit.cli import main
-from kit.runtime import client, devices
+from kit.runtime import client, devices, wire
 from kit.runtime.client import Run
 from kit.runtime.worker import IDLE_SECONDS
 
@@ -184,6 +185,95 @@ def test_a_worker_that_ends_just_then_is_no_failure(machine: Machine, work: Work
     link.close()
     told = job.communicate(timeout=PATIENCE)
     assert (job.returncode, *told) == (0, "", "")
+
+
+def test_a_silent_connection_holds_up_no_job(machine: Machine, work: Work) -> None:
+    """Nor does it keep a worker from ending with its workflow."""
+    owner = subprocess.Popen(["sleep", "600"])
+    machine.owner = owner.pid
+    assert machine.do(*work.command("masks"))[0] == 0
+    with socket.socket(socket.AF_UNIX) as silent:
+        with contextlib.chdir(machine.files):
+            silent.connect("gpu-0.sock")
+        assert machine.do(*work.command("masks")) == (0, "")
+        with socket.socket(socket.AF_UNIX) as another:
+            with contextlib.chdir(machine.files):
+                another.connect("gpu-0.sock")
+            owner.kill()
+            owner.wait()
+            wait_for(lambda: not machine.workers())
+
+
+REQUEST = {"pid": 1, "fingerprint": "f", "folder": "/", "arguments": ["masks"]}
+
+
+@pytest.mark.parametrize(
+    ("told", "files", "taken"),
+    [
+        (json.dumps(REQUEST), 3, True),
+        ('{"fingerprint": "f"}', 3, True),  # dismisses
+        (json.dumps(REQUEST), 2, False),
+        (json.dumps(REQUEST), 0, False),
+        (json.dumps({**REQUEST, "pid": "1"}), 3, False),
+        (json.dumps({**REQUEST, "arguments": [1]}), 3, False),
+        (json.dumps({k: v for k, v in REQUEST.items() if k != "folder"}), 3, False),
+        ("[" * 100_000, 3, False),
+        ("GET / HTTP/1.1", 3, False),
+        ("\x00\xff", 3, False),
+    ],
+)
+def test_what_is_no_request_leaves_nothing_open(told: str, files: int, taken: bool) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        socket.send_fds(theirs, [told.encode("latin-1") + b"\n"], [0] * files)
+        received = wire.receive(ours)
+        assert (received is not None) == taken
+        for file in received[1] if received else []:
+            os.close(file)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("how", ["silent", "drips", "without end", "closes", "many files"])
+def test_a_request_is_bounded(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "SECONDS", 0.5)
+    monkeypatch.setattr(wire, "BYTES", 2**16)
+    ours, theirs = socket.socketpair()
+    over = threading.Event()
+
+    def talk() -> None:
+        with contextlib.suppress(OSError):
+            while how != "silent" and not over.is_set():
+                if how == "many files":
+                    socket.send_fds(theirs, [b"x"], [0] * 3)
+                else:
+                    theirs.sendall(b"x" * (4096 if how == "without end" else 1))
+                if how == "closes":
+                    return theirs.close()
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    try:
+        assert wire.receive(ours) is None
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    finally:
+        over.set()
+        ours.close()
+        thread.join()
+        theirs.close()
+
+
+def test_a_reply_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "BYTES", 2**16)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                theirs.send(b"x" * 4096)
+        assert len(wire.answer(ours)) <= 2**16 + 4096
 
 
 def test_a_client_imports_little() -> None:

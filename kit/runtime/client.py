@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kit.core.errors import DeviceError
-from kit.runtime import devices
+from kit.runtime import devices, wire
 from kit.runtime.devices import Slot
 
 VARIABLE = "MOSE_KIT_RUN"  # holds the `Run` for the jobs of a workflow; unset: no workers
@@ -242,13 +242,10 @@ def _exchange(link: socket.socket, request: dict[str, Any], lock: int) -> dict[s
 
     Empty: the worker has ended without having begun. None: it died.
     """
-    told = b""
     with contextlib.suppress(ConnectionError):
         socket.send_fds(link, [json.dumps(request).encode() + b"\n"], [1, 2, lock])
-        while part := link.recv(4096):
-            told += part
-    begun, _, reply = told.partition(b"\n")
-    if reply:
+    begun, _, reply = wire.answer(link).partition(b"\n")
+    with contextlib.suppress(ValueError):  # half a reply is of a worker that died
         return dict(json.loads(reply))
     return None if begun else {}
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kit.runtime import client, devices
+from kit.runtime import client, devices, wire
 from kit.runtime.devices import Slot
 from kit.runtime.lease import hold
 
@@ -124,10 +124,10 @@ class Worker:
             waiting = time.monotonic()
 
     def _serve(self, link: socket.socket) -> None:
-        request, files = _receive(link)
-        if request is None:
+        received = wire.receive(link)
+        if received is None:
             return
-        *streams, lease = files
+        request, (*streams, lease) = received
         if request["fingerprint"] != self._fingerprint or not self._follow(request["pid"]):
             self._leave()  # before the link is closed, upon which the client starts another one
             return
@@ -214,18 +214,6 @@ class Worker:
             for suffix in ("sock", "json"):
                 (self._folder / f"{self.slot.name}.{suffix}").unlink(missing_ok=True)
             self._listener.close()
-
-
-def _receive(link: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """A request and its three files; None if the client has ended before it was sent."""
-    told, files = b"", []
-    while not told.endswith(b"\n"):
-        part, some, _, _ = socket.recv_fds(link, 65536, 3)
-        files += some
-        told += part
-        if not part:
-            return None, files
-    return json.loads(told), files
 
 
 @contextlib.contextmanager
