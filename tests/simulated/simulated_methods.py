@@ -54,7 +54,10 @@ def install() -> None:
         "kit.runtime.models", load=lambda *_: "model", precision=lambda _: nullcontext(),
         RECENT=kept, Settings=dict, Kind=str,
     )  # fmt: skip
-    _module("kit.detectors.exemplar_tokens", MODEL="sam3_detector", Config=Config, detect=detect)
+    _module(
+        "kit.detectors.exemplar_tokens", MODEL="sam3_detector", Config=Config, detect=detect,
+        asked=asked,
+    )  # fmt: skip
     _module("kit.embedders.dinov3", Config=Config, pool=pool, crop=crop, embed=embed)
     _module("kit.trackers.sam3", Config=Switches, build=lambda model, config: model)
     _module("kit.propagators.stream", enlarged=lambda low, size, device: low)
@@ -79,6 +82,11 @@ def detect(search: Any, config: Config) -> Iterator[Any]:
             score = 0.5 + float(frames[index].mean()) / 1000
             rle = encode_rle(e.mask)
             yield Candidate(video.frames[index], e.object_id, score, rle, video.shape, "simulated")
+
+
+def asked(search: Any, views: Any, config: Config) -> list[Any]:
+    """Never called: a single source searches by itself."""
+    raise NotImplementedError
 
 
 def crop(image: Any, mask: Any, config: Config, corner: tuple[int, int] = (0, 0)) -> Any:
