@@ -33,7 +33,7 @@ CONFIG = {
     "recipes": {"first_frame": {"selector": "first", "propagator": "sam3"}},
 }  # fmt: skip
 TRACK = "first.sam3"
-PATIENCE = 40.0  # seconds, on the slowest machine; an idle worker waits longer
+PATIENCE = 240.0  # seconds, on the slowest machine; an idle worker waits longer
 
 
 @dataclass
