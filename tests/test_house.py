@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,3 +42,16 @@ def test_the_readme_names_folders_that_there_are() -> None:
     configs = [yaml.safe_load(file.read_text()) for file in (ROOT / "config").glob("*.yaml")]
     splits = {str(config["split"]) for config in configs if "split" in config}
     assert named <= {*splits, "SPLIT", "trainings"}
+
+
+def test_the_tested_set_is_what_the_project_allows() -> None:
+    """`.ci/tested.txt` pins every dependency, each within its range."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["test"]
+    lines = (ROOT / ".ci" / "tested.txt").read_text().splitlines()
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    for need in map(Requirement, wanted):
+        found = [p for p in pinned if p.name.lower() == need.name.lower()]
+        versions = [str(p.specifier).lstrip("=") for p in found]
+        assert versions, f"{need.name} is not in .ci/tested.txt"
+        assert all(need.specifier.contains(v) for v in versions), f"{need}: {versions} is tested"
