@@ -28,7 +28,7 @@ from kit.core.masks import encode_png
 from kit.core.types import FrameResult, Prompt
 from kit.data import layout
 from kit.labelling.overlaps import resolve_overlaps
-from kit.metrics import protocols
+from kit.metrics import protocol_video, protocols
 from kit.propagators import flow, greedy, hold
 from kit.runtime import models
 from kit.trackers import sam2, sam3
@@ -81,7 +81,7 @@ def j_and_f(clip: Real, maps: LabelMaps) -> float:
         {f"{t:05d}": encode_png(each) for t, each in enumerate(kind)}
         for kind in (clip.labels, maps)
     )
-    tracks = protocols.evaluate_video(DAVIS, truth, told)
+    tracks = protocol_video.evaluate_video(DAVIS, truth, told)
     return float(
         np.mean([(t.j.mean() + t.f.mean()) / 2 for t in tracks.values() if t.f is not None])
     )

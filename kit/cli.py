@@ -33,6 +33,7 @@ STAGES = (
     "report",
 )
 TOOLS = {
+    "try": "kit.trial.command",
     "score": "kit.metrics.score",
     "compare": "kit.metrics.compare",
     "audit": "kit.metrics.audit",

@@ -44,6 +44,7 @@ LAYERS = {
     },
     "arguments": set(),
     "paths": {"core"},
+    "trial": {"core", "config", "data", "labelling", "runtime", "stages", "trackers"},
     "cli": {
         "arguments", "core", "stages", "submission", "metrics", "data", "runtime", "schema", "run",
     },
