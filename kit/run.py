@@ -13,6 +13,7 @@ from pathlib import Path
 from kit import config
 from kit.core import shipped
 from kit.core.errors import ConfigError
+from kit.runtime import home
 
 DEMO = shipped.CONFIG / "config.yaml"
 CORES = ("--cores", "-c", "--jobs", "-j")  # without one of them it runs on all
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> None:
     if not any(flag.startswith(CORES) for flag in flags):
         flags = [*flags, "--cores", "all"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(shipped.SNAKEFILE), *flags]
+    os.environ |= home.lent_cache(os.environ)
     sys.stdout.flush()
     os.execv(sys.executable, command)
 

@@ -35,7 +35,7 @@ LAYERS = {
     "schema": {"core", "declared", "methods", "plugins"},
     "concepts": {"core"},
     "config": {"core", "declared", "paths", "plugins", "recipes", "schema", "concepts"},
-    "run": {"core", "config"},
+    "run": {"core", "config", "runtime"},
     "layers": {"recipes"},
     "plan": {"core", "config", "data", "layers", "plugins", "recipes"},
     "stages": {

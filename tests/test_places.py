@@ -18,6 +18,7 @@ import pytest
 from kit.core import locks
 from kit.core.errors import ConfigError, DeviceError
 from kit.runtime import claim, client, devices
+from kit.runtime.home import lent_cache
 from kit.submission import ledger
 
 NOBODY = 65534
@@ -218,3 +219,42 @@ def test_a_disk_for_reading_only_is_not_blamed_on_another_user(
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ConfigError, match="mounted for reading only"):
         claim.recover(folder / ".snakemake", folder / "work")
+
+
+@pytest.fixture
+def shared_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder into which everybody can look, with one for temporary files of anybody."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o755)
+        (place / "local").mkdir()
+        (place / "local").chmod(0o777)
+        monkeypatch.setattr(tempfile, "gettempdir", lambda: f"{name}/local")
+        yield place
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_home_that_cannot_be_written(
+    cached: bool, shared_place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Snakemake gets a cache elsewhere; weights that were downloaded are still found."""
+    weights = shared_place / ".cache" / "huggingface"
+    if cached:
+        weights.mkdir(parents=True)
+    with as_nobody():
+        found = lent_cache({"HOME": str(shared_place)})
+    assert Path(found["XDG_CACHE_HOME"]).is_relative_to(shared_place / "local")
+    assert found.get("HF_HOME") == (str(weights) if cached else None)
+    assert f"{shared_place}/.cache cannot be written: caches go to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("environment", [{}, {"HOME": "/nonexistent/me"}])
+def test_no_home_at_all(environment: dict[str, str], shared_place: Path) -> None:
+    with as_nobody():
+        found = lent_cache(environment)
+    assert Path(found["XDG_CACHE_HOME"]).is_relative_to(shared_place / "local")
+
+
+def test_a_home_that_can_be_written_is_used(tmp_path: Path) -> None:
+    assert lent_cache({"HOME": str(tmp_path)}) == {}
+    assert lent_cache({"HOME": "/nonexistent", "XDG_CACHE_HOME": str(tmp_path / "new")}) == {}
