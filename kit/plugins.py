@@ -22,13 +22,14 @@ from kit import declared, methods
 from kit.core import validation, weights
 from kit.core.errors import ConfigError
 
+Settings = Mapping[str, Any]  # of a preset, as JSON or YAML has them
 FAMILIES = ("detectors", "embedders", "selectors", "trackers", "propagators")
 VERSIONED = (*FAMILIES, "stages", "data", "metrics")  # packages whose modules carry a `VERSION`
 LOADED = ("model", "decoder", "tracker")  # what presets name that has weights
 _HERE = Path(__file__).parent
 
 
-def selector(settings: Mapping[str, Any]) -> methods.Selector:
+def selector(settings: Settings) -> methods.Selector:
     """The selector that settings name, bound to them.
 
     Raises:
@@ -37,22 +38,22 @@ def selector(settings: Mapping[str, Any]) -> methods.Selector:
     return cast(methods.Selector, _bound("selectors", settings, methods.Selector))
 
 
-def propagator(settings: Mapping[str, Any]) -> methods.Propagator:
+def propagator(settings: Settings) -> methods.Propagator:
     """The propagator; see `selector`."""
     return cast(methods.Propagator, _bound("propagators", settings, methods.Propagator))
 
 
-def tracker(settings: Mapping[str, Any]) -> methods.TrackerLibrary:
+def tracker(settings: Settings) -> methods.TrackerLibrary:
     """What makes the tracker; see `selector`."""
     return cast(methods.TrackerLibrary, _bound("trackers", settings, methods.TrackerLibrary))
 
 
-def embedder(settings: Mapping[str, Any]) -> methods.Embedder:
+def embedder(settings: Settings) -> methods.Embedder:
     """The embedder; see `selector`."""
     return cast(methods.Embedder, _bound("embedders", settings, methods.Embedder))
 
 
-def detector(settings: Mapping[str, Any]) -> methods.Detector:
+def detector(settings: Settings) -> methods.Detector:
     """The detector, if it searches frames; see `selector`."""
     if flag("detectors", settings, "MERGES"):
         raise ConfigError(
@@ -62,7 +63,7 @@ def detector(settings: Mapping[str, Any]) -> methods.Detector:
     return cast(methods.Detector, _bound("detectors", settings, methods.Detector))
 
 
-def merger(settings: Mapping[str, Any]) -> methods.Merger:
+def merger(settings: Settings) -> methods.Merger:
     """The detector, if it merges what others found; see `selector`."""
     if not flag("detectors", settings, "MERGES"):
         raise ConfigError(
@@ -96,7 +97,7 @@ def version(family: str, method: str) -> int:
     return found
 
 
-def identity(family: str, block: Mapping[str, Any], content: bool = True) -> str:
+def identity(family: str, block: Settings, content: bool = True) -> str:
     """What results depend on beside the settings: versions of the methods, content of the weights.
 
     Args:
@@ -115,7 +116,7 @@ def identity(family: str, block: Mapping[str, Any], content: bool = True) -> str
     return " ".join(words)
 
 
-def flag(family: str, block: Mapping[str, Any], name: str) -> bool:
+def flag(family: str, block: Settings, name: str) -> bool:
     """A flag of the method that a preset names, set as it is; the method is not imported.
 
     Args:
@@ -181,9 +182,9 @@ def load(family: str, method: str) -> types.ModuleType:
     return importlib.import_module(module_of(family, method))
 
 
-def configured(family: str, settings: Mapping[str, Any]) -> methods.Method:
+def configured(family: str, settings: Settings) -> methods.Method:
     """Any method bound to its settings, of whatever family; see `selector`."""
-    kinds: Mapping[str, Callable[[Mapping[str, Any]], methods.Method]] = {
+    kinds: Mapping[str, Callable[[Settings], methods.Method]] = {
         "selectors": selector,
         "propagators": propagator,
         "trackers": tracker,
@@ -193,7 +194,7 @@ def configured(family: str, settings: Mapping[str, Any]) -> methods.Method:
     return kinds[family](settings)
 
 
-def _bound(family: str, settings: Mapping[str, Any], kind: type) -> types.SimpleNamespace:
+def _bound(family: str, settings: Settings, kind: type) -> types.SimpleNamespace:
     """A method with `config` filled into each of its functions.
 
     What else its settings name (`model`, `decoder`, `tracker`) is not its own: stages load that.

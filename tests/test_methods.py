@@ -13,11 +13,14 @@ import numpy
 import outsiders
 import pytest
 from clips import Work
+from night import Night
 from numpy.typing import NDArray
 
 from kit import declared, methods, plugins
+from kit.cli import main
 from kit.core import artifacts, types
 from kit.core.errors import ConfigError
+from kit.core.files import sha256
 from kit.detectors.base import Search
 from kit.detectors.prompting import Asked, Views
 from kit.embedders.crops import Crop
@@ -124,13 +127,65 @@ def test_a_method_of_another_package_chooses_anchors(outside: Path, tmp_path: Pa
     command = work.command("anchors")
     at = command.index("--settings") + 1
     command[at] = json.dumps({"method": "loudest", "most": 2})
-    from kit.cli import main
-
     assert main(command) == 0
     found = artifacts.read_anchors(work.anchors, work.video, {"video": work.video.digest})
     assert [a.reason for a in found.anchors] == ["loud"] * 4
     command[at] = json.dumps({"method": "loudest", "mots": 2})
     assert main(command) == 2
+
+
+class Outfitted(Night):
+    """A project folder on a machine where another package is installed."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        usual = super().environment
+        return {**usual, "PYTHONPATH": f"{usual['PYTHONPATH']}:{self.folder / 'site'}"}
+
+
+@pytest.mark.workflow
+def test_a_method_of_another_package_in_a_run(tmp_path: Path) -> None:
+    """Its settings and its version decide, as ours do, what is made again."""
+    night = Outfitted.new(tmp_path / "night", videos=1)
+    file = outsiders.install(night.folder / "site")
+    outsiders.usable(file)
+
+    def loudest(values: dict[str, Any]) -> None:
+        values["selectors"]["loud"] = {"method": "loudest", "most": 1}
+        values["recipes"] = {
+            "loud": {"detector": "exemplar", "embedder": "colour", "selector": "loud",
+                     "propagator": "sam3"},
+        }  # fmt: skip
+
+    night.configure(loudest)
+    first = night.run()
+    assert first.status == 0, first.text
+    anchors = json.loads((night.work / "anchors" / "exemplar.colour.loud" / "v0.json").read_text())
+    assert {anchor["reason"] for anchor in anchors["anchors"]} == {"loud"}
+    file.write_text(outsiders.MODULE.replace("VERSION = 7", "VERSION = 8"))
+    again = night.run()
+    assert again.rules["anchors"] == 1
+    assert again.rules["candidates"] == 0
+    night.configure(lambda values: values["selectors"]["loud"].update(most=99))
+    refused = night.run()
+    assert "selectors.loud.most: 99 is not allowed; it must be at most 9." in refused.text
+
+
+def test_weights_of_a_kind_of_their_own(outside: Path, tmp_path: Path) -> None:
+    """An embedder in another package loads what its `load` makes of the model's settings."""
+    file = outsiders.install(outside, outsiders.COLOUR, family="embedders", name="colour")
+    outsiders.usable(file)
+    work = Work(tmp_path / "work")
+    command = work.command("features")
+    at = command.index("--settings") + 1
+    command[at] = json.dumps({"method": "colour", "model": {"source": "0.5"}})
+    assert main(command) == 0
+    candidates = artifacts.read_candidates(work.candidates, work.video)
+    made_of = {"video": work.video.digest, "candidates": sha256(work.candidates)}
+    found = artifacts.read_features(work.features, made_of, work.video, len(candidates))
+    assert found.candidates.shape == (len(candidates), 3)
+    grey = 3**-0.5  # equal weights make all colours that
+    assert numpy.allclose(found.candidates, grey, atol=1e-3)
 
 
 def test_what_is_planned_with_imports_no_method(outside: Path) -> None:
