@@ -46,6 +46,7 @@ TOOLS = {
     "worker": "kit.runtime.worker",
     "demo": "kit.run",
     "run": "kit.run",
+    "status": "kit.status",
     "why": "kit.runtime.why",
     "schema": "kit.schema",
 }

@@ -42,10 +42,12 @@ LAYERS = {
         "core", "layers", "data", "metrics", "submission", "report", "runtime", "plugins",
         "labelling", "methods", "detectors", "embedders", "trackers", "propagators", "training",
     },
+    "status": {"config", "core", "layers", "plan"},
     "arguments": set(),
     "paths": {"core"},
     "trial": {"core", "config", "data", "labelling", "runtime", "stages", "trackers"},
     "cli": {
+        "status",
         "arguments", "core", "stages", "submission", "metrics", "data", "runtime", "schema", "run",
     },
     "__main__": {"cli"},
