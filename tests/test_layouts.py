@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import tiny_sam2_hf, tiny_sam31, write_tiny_sam3
+from tiny_models import SAM31, tiny_sam2_hf, tiny_sam31, write_tiny_sam3
 
+from kit import cli
 from kit.core.errors import WeightsError
 from kit.runtime import layouts, models, renaming, tiny
 from kit.trackers.multiplex import names
@@ -142,17 +143,22 @@ def test_metas_sam3_is_the_same_model(kind: str, folders: tuple[Path, Path]) -> 
         assert [key for key in expected if not torch.equal(found[key], expected[key])] == []
 
 
+def as_sam31(theirs: Path) -> Weights:
+    """The detector of a SAM 3 as Meta publishes it and our tracker, as one SAM 3.1."""
+    published = torch.load(theirs / "sam3.pt", weights_only=True)["model"]
+    vision = "detector.backbone.vision_backbone."
+    apart = ("tracker.", f"{vision}sam2_convs.", f"{vision}convs.3.")
+    kept = {name: value for name, value in published.items() if not name.startswith(apart)}
+    tracker = names.exported(tiny_sam31().state_dict())
+    return kept | {n: v for n, v in tracker.items() if not n.startswith(f"{vision}trunk.")}
+
+
 def test_the_detector_of_sam31_is_that_of_sam3(folders: tuple[Path, Path], tmp_path: Path) -> None:
     """The same names but for the neck: three levels, and two necks of the tracker beside it."""
     import transformers
 
     ours, theirs = folders
-    published = torch.load(theirs / "sam3.pt", weights_only=True)["model"]
-    vision = "detector.backbone.vision_backbone."
-    apart = ("tracker.", f"{vision}sam2_convs.", f"{vision}convs.3.")
-    kept = {name: value for name, value in published.items() if not name.startswith(apart)}
-    tracker = names.exported(tiny_sam31())
-    kept |= {n: v for n, v in tracker.items() if not n.startswith(f"{vision}trunk.")}
+    kept = as_sam31(theirs)
     torch.save(kept, tmp_path / "sam3.1_multiplex.pt")
     (tmp_path / "config.json").write_text((ours / "config.json").read_text())
     detector = models.load("sam3_detector", {"source": str(tmp_path)}, "cpu")
@@ -164,6 +170,23 @@ def test_the_detector_of_sam31_is_that_of_sam3(folders: tuple[Path, Path], tmp_p
     assert all(".neck.fpn_layers.3." in key for key in other)  # which is computed and dropped
     assert detector.model.config.vision_config.backbone_config.layer_norm_eps == 1e-5
     assert layouts.layout_of(kept).kinds == ("sam31", "sam3_detector")
+
+
+def test_what_the_detector_of_sam31_lacks_is_told(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = as_sam31(folders[1])
+    kept["detector.transformer.decoder.query_embed.weight"] = torch.zeros(3, 3)
+    del kept["detector.dot_prod_scoring.hs_proj.bias"]
+    file = tmp_path / "sam3.1_multiplex.pt"
+    torch.save({"model": kept, "sizes": SAM31.as_text()}, file)
+    (tmp_path / "config.json").write_text((folders[0] / "config.json").read_text())
+    assert cli.main(["check-weights", "sam31", str(file)]) == 2
+    said = capsys.readouterr().out
+    assert "for the detector: 2\n" in said
+    assert "  detr_decoder.query_embed.weight [3, 3] for [8, 128]\n" in said
+    assert "  dot_product_scoring.query_proj.bias\n" in said
+    assert "the detector cannot use it" in said
 
 
 def test_metas_sam3_knows_the_word_that_boxes_need(folders: tuple[Path, Path]) -> None:

@@ -180,7 +180,7 @@ def tiny_sam31() -> Network:
 
 def write_tiny_sam31(path: Path, **changes: torch.Tensor) -> None:
     """The same as a file laid out as the public one, a detector's weight beside it."""
-    tensors = names.exported(tiny_sam31())
+    tensors = names.exported(tiny_sam31().state_dict())
     tensors["detector.dot_prod_scoring.prompt_mlp.layers.0.bias"] = torch.zeros(4)
     torch.save({"model": tensors | changes, "sizes": SAM31.as_text()}, path)
 

@@ -65,6 +65,25 @@ def bare_file(settings: Settings) -> Path | None:
     return Path(fetched(settings, lambda _, **__: hf_hub_download(source, file, revision=revision)))
 
 
+def lacking(cls: Any, kind: str, file: Path) -> list[str]:
+    """What a checkpoint file lacks of a model: names, as the model has them, and other shapes.
+
+    Raises:
+        WeightsError: It cannot be read, or is another model's.
+    """
+    weights = layouts.tensors_in(file)
+    layout = layouts.check(file, weights, kind)
+    with torch.device("meta"):
+        wanted = cls(_config(kind, layout, weights, file)).state_dict()
+    state = _renamed(layout, weights)
+    found = {key.removeprefix("detector_model."): value.shape for key, value in state.items()}
+    return [
+        name if name not in found else f"{name} {list(found[name])} for {list(value.shape)}"
+        for name, value in wanted.items()
+        if found.get(name) != value.shape
+    ]
+
+
 def fetched(settings: Settings, get: Callable[..., Any]) -> Any:
     """What a library loads from a source, or why it cannot be had.
 

@@ -6,7 +6,7 @@ under `detector.backbone.vision_backbone`. Only the trunk has other names in tra
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -48,7 +48,7 @@ def expected(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Shapes by name of all that the tracker needs, in the names of the checkpoint."""
     with torch.device("meta"):
         own = Network(sizes).state_dict()
-    return {name: tuple(value.shape) for name, value in _exported(own).items()}
+    return {name: tuple(value.shape) for name, value in exported(own).items()}
 
 
 def imported(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -64,11 +64,6 @@ def imported(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def exported(network: Network) -> dict[str, Tensor]:
-    """The tensors of a network in the names of the checkpoint."""
-    return _exported(network.state_dict())
-
-
 def _own_vision(name: str, value: Tensor) -> dict[str, Tensor]:
     if name == "trunk.pos_embed":  # its first row is that of a class token, which is not there
         return {"vision.trunk.embeddings.position_embeddings": value[:, 1:]}
@@ -81,7 +76,8 @@ def _own_vision(name: str, value: Tensor) -> dict[str, Tensor]:
     return {f"vision.{name}": value}
 
 
-def _exported(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def exported(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a `Network` in the names of the checkpoint."""
     found: dict[str, Tensor] = {}
     for name, value in own.items():
         if not name.startswith("vision."):
@@ -111,9 +107,3 @@ def _trunk_name(name: str) -> str:
     for new, old in _BACK:
         name = re.sub(new, old, name)
     return name
-
-
-def missing(names: Iterable[str], sizes: Sizes) -> list[str]:
-    """Which of the expected names are not there, in order."""
-    there = set(names)
-    return [name for name in expected(sizes) if name not in there]
