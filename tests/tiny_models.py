@@ -9,6 +9,7 @@ import torch
 import transformers
 from torch import nn
 
+from kit.runtime.models import Detector
 from kit.trackers.multiplex import names
 from kit.trackers.multiplex.network import Network
 from kit.trackers.multiplex.sizes import Sizes
@@ -125,6 +126,22 @@ def write_tiny_sam3(folder: Path) -> None:
     tracker = {"vision_config": _sam3_vision(), **_decoder_and_memory(112, 14, 8)}
     config = transformers.Sam3VideoConfig(detector_config=detector, tracker_config=tracker)
     randomised(lambda: transformers.Sam3VideoModel(config)).save_pretrained(folder)
+
+
+def tiny_detector(folder: Path) -> Detector:
+    """SAM 3's detector at 112 px, with a word for each length of a phrase."""
+    write_tiny_sam3(folder)
+    model = transformers.Sam3Model.from_pretrained(folder)
+    return Detector(model.eval(), lambda phrase: [62, len(phrase) % 60, 63])
+
+
+def tiny_dinov3() -> Any:
+    """A DINOv3 of two layers."""
+    config = transformers.DINOv3ViTConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_register_tokens=1, patch_size=16, image_size=64,
+    )  # fmt: skip
+    return randomised(lambda: transformers.DINOv3ViTModel(config))
 
 
 def tiny_sam2_hf() -> Any:

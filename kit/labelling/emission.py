@@ -70,7 +70,7 @@ class Emission:
             labels: Its label maps as propagated.
             notes: What is noted beside them.
             presence: When an object counts as present.
-            overlap: One of `OVERLAP`.
+            overlap: See `Config`.
         """
         self.video, self.labels, self.notes = video, labels, notes
         self.presence, self.overlap = presence, overlap
