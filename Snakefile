@@ -27,6 +27,11 @@ include: "rules/submit.smk"
 include: "rules/report.smk"
 
 
+find_by_name(PLAN)
+inspect_once()
+format_once()
+
+
 # Too short to wait in a cluster's queue.
 localrules:
     all,
@@ -53,6 +58,7 @@ onstart:  # never in a dry run, which shows Snakemake's own reasons
         checked(lambda: reachable.check(CONFIG.models()))
     narrator.attach(logger.handlers)
     lift_rate()
+    keep_plan()
 
 
 onsuccess:

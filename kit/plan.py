@@ -15,7 +15,7 @@ from kit.config import Config
 from kit.core.files import canonical_json
 from kit.data import layout
 from kit.data.chosen import Chosen, choose
-from kit.layers import Part
+from kit.layers import LAYERS, Part
 from kit.recipes import Recipe
 
 Files = str | list[str]
@@ -54,6 +54,7 @@ class Plan:
         )
         self.chosen = self._chosen(data)
         self.videos = self.chosen.videos
+        self._names = frozenset(self.videos)
         self.parts = layers.closure(self._ends())
         self._outlines: dict[str, tuple[int, str]] = {}
         self._known: dict[tuple[str, ...], str] = {}  # what is asked for by the job of every video
@@ -117,6 +118,21 @@ class Plan:
         """Files of a part: of some videos, or of all."""
         some = [""] if part.layer.whole else self.videos if videos is None else videos
         return [layers.file(self.work, part.layer.name, part.key, video) for video in some]
+
+    def place(self, layer: str) -> str | None:
+        """How paths begin of a layer that has a file per video; None of any other."""
+        if layer not in LAYERS or LAYERS[layer].whole:
+            return None
+        return f"{layers.folder(self.work, layer, '')}/"
+
+    def find(self, layer: str, path: str) -> dict[str, str] | None:
+        """The key and the video of which a layer has this file; None if it has none of the kind."""
+        place, suffix = self.place(layer) or "", LAYERS[layer].suffix
+        if not (path.startswith(place) and path.endswith(suffix)):
+            return None
+        key, _, video = path[len(place) : -len(suffix)].rpartition("/")
+        known = key in self.parts[layer] and video in self._names
+        return {"key": key, "video": video} if known else None
 
     def inputs(self, part: Part, video: str | None = None) -> dict[str, Files]:
         """What the job of a part reads, by the name of the input.

@@ -104,11 +104,19 @@ def part_of(layer, wildcards):
     return PLAN.part(layer, wildcards.get("key", ""))
 
 
+def told(layer, tell, *more):
+    """A param that the plan tells of what a job makes, and of its video if it has one."""
+
+    def value(wildcards):
+        video = [wildcards.video] if "video" in wildcards.keys() else []
+        return tell(part_of(layer, wildcards), *more, *video)
+
+    return value
+
+
 def settings(layer):
     """What its stage reads of the configuration."""
-    return lambda wildcards: PLAN.settings(
-        part_of(layer, wildcards), wildcards.get("video", "")
-    )
+    return told(layer, PLAN.settings)
 
 
 def version(layer):
@@ -118,7 +126,12 @@ def version(layer):
 
 def first_pass(layer):
     """Flags for the first pass that it goes on from."""
-    return lambda wildcards: PLAN.first_pass(part_of(layer, wildcards), wildcards.video)
+    return told(layer, PLAN.first_pass)
+
+
+def folder(layer, name):
+    """Where all files of one of its inputs lie."""
+    return told(layer, PLAN.folder_of, name)
 
 
 def source(wildcards):
@@ -129,8 +142,3 @@ def source(wildcards):
 def length(wildcards):
     """Priority of a video."""
     return checked(lambda: PLAN.length(wildcards.video))
-
-
-def folder(layer, name):
-    """Where all files of one of its inputs lie."""
-    return lambda wildcards: PLAN.folder_of(part_of(layer, wildcards), name)

@@ -3,9 +3,25 @@
 All else in these rules is Snakemake as documented. What stands here is known to hold for 9.27.
 """
 
+import gc
 from functools import cache
 
+import snakemake.rules
+from snakemake import common, dag
+from snakemake.common import get_function_params
 from snakemake.exceptions import IncompleteCheckpointException
+from snakemake.jobs import Job
+from snakemake.output_index import OutputIndex
+
+# A plan is millions of objects that stay to its end: to look for garbage among them again and
+# again would take a seventh of its time. `keep_plan` has it looked for among what comes later.
+gc.disable()
+
+
+def keep_plan():
+    """Look for garbage again, but no more among the objects of the plan."""
+    gc.freeze()
+    gc.enable()
 
 from kit.config import given
 
@@ -81,3 +97,70 @@ USING_WEIGHTS = {
 def rules_to_run():
     """Names of the rules that have jobs to run, as far as is known when a run starts."""
     return {job.rule.name for job in workflow.dag.needrun_jobs()}
+
+
+def inspect_once():
+    """Look up the parameters of a function once; Snakemake does so whenever a job calls it."""
+
+    def parameters(function):
+        own = getattr(function, "__func__", function)
+        if (own, type(function)) not in seen:
+            seen[own, type(function)] = get_function_params(function)
+        return seen[own, type(function)]
+
+    seen = {}
+    common.get_function_params = snakemake.rules.get_function_params = parameters
+
+
+def find_by_name(plan):
+    """Tell which job makes a file by a look at the file's name, for files that each video has.
+
+    Snakemake tries all files that a rule names and all values that their wildcards may have. Of a
+    checkpoint with 5,000 files that is 25 million comparisons whenever it plans.
+    """
+    places = {one: place for one in workflow.rules if (place := plan.place(one.name))}
+
+    class ByName(OutputIndex):
+        def __init__(self, known):
+            super().__init__(known)
+            self.producers = {}  # every file is asked for by all jobs that read it
+
+        def match_producers(self, path):
+            if path not in self.producers:
+                near = (one for one, place in places.items() if path.startswith(place))
+                found = {one for one in near if plan.find(one.name, path)}
+                self.producers[path] = found or super().match_producers(path)
+            return self.producers[path]
+
+    dag.OutputIndex = ByName
+    for one in places:
+        one.get_wildcards = wildcards_by_name(one, plan)
+
+
+def wildcards_by_name(one, plan):
+    """The same for the wildcards of a rule."""
+    matched = one.get_wildcards
+
+    def get_wildcards(path, wildcards_dict=None):
+        found = plan.find(one.name, path) if path else None
+        if found is None:
+            return matched(path, wildcards_dict)
+        return {name: found[name] for name in one.wildcard_names}
+
+    return get_wildcards
+
+
+def format_once():
+    """Format the command of a job once; Snakemake does so whenever it is asked for, thrice a job."""
+
+    def shellcmd(job):
+        attempt, params, text = getattr(job, "_shellcmd", (None, None, None))
+        if attempt != job.attempt or params is not job.params:
+            text = formatted(job)
+            job._shellcmd = job.attempt, job.params, text
+        return text
+
+    formatted = Job.__dict__["shellcmd"].fget
+    formatted = getattr(formatted, "wrapped", formatted)  # once, however often
+    shellcmd.wrapped = formatted
+    Job.shellcmd = property(shellcmd)

@@ -14,8 +14,22 @@ from types import SimpleNamespace
 
 include: "{ROOT}/rules/snakemake_internals.smk"
 
+import gc
+
 offer_devices(3)
 print("given:", as_given())
+COLLECTED = gc.isenabled()
+
+
+class Files:
+    def place(self, name):
+        return "anchors/" if name == "anchors" else None
+
+    def find(self, name, path):
+        _, key, video = path.split("/") if path.startswith("anchors/") else ("", "", "")
+        return {{"key": key, "video": video}} if video in ("a", "b") else None
+
+
 CHAIN = [SimpleNamespace(mining="first"), SimpleNamespace(mining="second")]
 
 
@@ -32,8 +46,10 @@ rule all:
 checkpoint anchors:
     output:
         expand("anchors/{{{{key}}}}/{{video}}", video=["a", "b"]),
+    resources:
+        tries=lambda wildcards, attempt: attempt,
     shell:
-        "touch {{output}}"
+        "touch {{output}} # {{resources.tries}}"
 
 
 rule make:
@@ -46,7 +62,25 @@ rule make:
         "touch {{output}}"
 
 
+find_by_name(Files())
+inspect_once()
+format_once()
+
+
 onstart:
+    keep_plan()
+    print("collected:", COLLECTED, gc.isenabled(), gc.get_freeze_count() > 0)
+    index = workflow.dag.output_index
+    print("makers:", *[[one.name for one in index.match_producers(path)] for path in
+                       ("anchors/first/b", "anchors/first/c", "made/a")])
+    print("wildcards:", rules.anchors.rule.get_wildcards("anchors/first/b"))
+    told = snakemake.rules.get_function_params
+    print("inspected once:", told(made) is told(made), list(told(made)))
+    job = next(job for job in workflow.dag.jobs if job.rule.name == "anchors")
+    print("formatted once:", job.shellcmd is job.shellcmd, job.shellcmd[-1])
+    job.attempt = 2
+    print("formatted for another attempt:", job.shellcmd[-1])
+    job.attempt = 1
     print("limited before:", workflow.scheduler.job_rate_limiter is not None)
     lift_rate()
     print("limited:", workflow.scheduler.job_rate_limiter is not None)
@@ -98,6 +132,24 @@ def test_the_configuration_is_read_as_it_is_written(tmp_path: Path) -> None:
     told = snakemake(tmp_path, "-n", "--configfile", "mine.yaml", "--config", *words)
     data = "{'root': 'here', 'meta': None, 'ground_truth': False, 'n': 7}"
     assert f"given: {{'data': {data}, 'split': 'x'}}" in told
+
+
+def test_producers_are_found_by_name(run: str) -> None:
+    """A file that the plan does not know is made by no rule."""
+    assert "makers: ['anchors'] [] ['make']\n" in run
+    assert "wildcards: {'key': 'first'}\n" in run
+
+
+def test_functions_are_inspected_once(run: str) -> None:
+    assert "inspected once: True ['wildcards']\n" in run
+
+
+def test_commands_are_formatted_once_an_attempt(run: str) -> None:
+    assert "formatted once: True 1\nformatted for another attempt: 2\n" in run
+
+
+def test_objects_of_the_plan_are_no_garbage(run: str) -> None:
+    assert "collected: False True True\n" in run
 
 
 def test_files_behind_anchors_wait_for_all_of_them(run: str) -> None:

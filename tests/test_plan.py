@@ -99,6 +99,18 @@ def test_inputs_are_files_of_the_same_video(plan: Plan) -> None:
     }  # fmt: skip
 
 
+def test_a_file_tells_whose_it_is(plan: Plan) -> None:
+    for parts in plan.parts.values():
+        for one in parts.values():
+            if not one.layer.whole:
+                (file,) = plan.files(one, ["drawn_001"])
+                assert plan.find(one.layer.name, file) == {"key": one.key, "video": "drawn_001"}
+    assert plan.find("masks", f"work/demo/masks/{FIRST}.sam3/drawn_002.zip") is None
+    assert plan.find("masks", "work/demo/masks/other/drawn_001.zip") is None
+    assert plan.find("frames", f"work/demo/masks/{FIRST}.sam3/drawn_001.zip") is None
+    assert plan.place("results") is plan.place("no layer") is None
+
+
 def test_what_sums_up_reads_all_videos(plan: Plan) -> None:
     found = plan.inputs(part("results", plan.recipes["one"]))
     assert found["scores"] == [
