@@ -65,11 +65,15 @@ onsuccess:
     say_set_aside()
     shell("tail -n +1 {WORK:q}/results/*/scores.txt 2>/dev/null || true")
     print(f"report: {PLAN.report}\narchives: {WORK}/submission/")
+    incomplete = say_broken()
     checked(PLAN.chosen.refuse)  # all others are done
+    if incomplete:
+        raise WorkflowError("The run is incomplete: the videos above are missing.")
 
 
 onerror:
     say_set_aside()
+    say_broken()
     print(
         "Some jobs failed; their logs are named above. Everything finished is kept: mend the"
     )

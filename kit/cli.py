@@ -3,11 +3,13 @@
 import errno
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from kit.core import broken
 from kit.core.errors import KitError
 from kit.runtime import client
+from kit.runtime.guard import INTERRUPTED, Outcome, guarded
 
 if TYPE_CHECKING:  # a job that is handed on does not parse
     from kit.arguments import Parser
@@ -70,36 +72,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status.
 
     0 done, 2 a mistake that the message explains, 130 interrupted. Anything else keeps its
-    traceback: it is a defect of the kit.
+    traceback: it is a defect of the kit. In a workflow, jobs of one video are guarded.
     """
+    given = _given(arguments)
+    command = _named(given)
+    work = broken.work_folder() if command in RESIDENT else None
+    if work is None:
+        return attempt(given).status
+    return _explained(command, lambda: Outcome(guarded(given, work, lambda: attempt(given)))).status
+
+
+def attempt(arguments: Sequence[str]) -> Outcome:
+    """Run one command, in a worker if this is a job that has one."""
     command = _named(arguments)
-    who = f"kit {command}" if command else "kit"
+    return _explained(command, lambda: _done(command, arguments))
+
+
+def _done(command: str | None, arguments: Sequence[str]) -> Outcome:
+    run = client.current() if command in RESIDENT else None
+    if command is not None and run is not None:
+        return client.forward(run, arguments, RESIDENT[command])
+    parser = _parser(command)  # imports a stage, which takes a while
+    parsed, rest = parser.parse_known_args(arguments)
+    if rest and command not in PASSING:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    parsed.rest = rest
+    return Outcome(parsed.run(parsed) or 0)
+
+
+def _explained(command: str | None, run: Callable[[], Outcome]) -> Outcome:
+    """How a command ended; what its user can mend is printed and becomes status 2."""
     try:
-        run = client.current() if command in RESIDENT else None
-        if command is not None and run is not None:
-            return client.forward(run, _given(arguments), RESIDENT[command])
-        parser = _parser(command)  # imports a stage, which takes a while
-        parsed, rest = parser.parse_known_args(arguments)
-        if rest and command not in PASSING:
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        parsed.rest = rest
-        return parsed.run(parsed) or 0
+        return run()
     except KitError as error:
-        print(f"{who}: {error}", file=sys.stderr)
-        return 2
+        outcome = Outcome(2, str(error))
     except KeyboardInterrupt:
-        print(f"{who}: interrupted; nothing half-written is left", file=sys.stderr)
-        return 130
+        outcome = Outcome(INTERRUPTED, "interrupted; nothing half-written is left")
     except OSError as error:
         if error.errno not in _MENDABLE:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        print(
-            f"{who}: {error.strerror}{where}. {_MENDABLE[error.errno]} "
+        outcome = Outcome(
+            2,
+            f"{error.strerror}{where}. {_MENDABLE[error.errno]} "
             "Nothing half-written is left; then run the same command again.",
-            file=sys.stderr,
         )
-        return 2
+    print(f"kit {command}: {outcome.why}" if command else f"kit: {outcome.why}", file=sys.stderr)
+    return outcome
 
 
 _MENDABLE = {
@@ -143,5 +162,5 @@ def _parser(wanted: str | None) -> "Parser":
             name, help=text.splitlines()[0], description=text, allow_abbrev=name not in PASSING
         )
         module.add_arguments(sub)
-        sub.set_defaults(run=module.run, main=main)
+        sub.set_defaults(run=module.run, main=attempt)
     return parser

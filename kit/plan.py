@@ -12,6 +12,7 @@ from typing import Any
 
 from kit import layers, plugins
 from kit.config import Config
+from kit.core.errors import KitError
 from kit.core.files import canonical_json
 from kit.data import layout
 from kit.data.chosen import Chosen, choose
@@ -190,7 +191,14 @@ class Plan:
         """What a video's sources look like from outside; a touch is no change."""
         if self.is_drawn:
             return self.drawing
-        return self._once("source", video, make=self.split.fingerprint)
+        return self._once("source", video, make=self._looked_at)
+
+    def _looked_at(self, video: str) -> str:
+        """How the sources look; where they cannot be looked at, how not: its job says the rest."""
+        try:
+            return self.split.fingerprint(video)
+        except (KitError, OSError) as error:
+            return f"unreadable: {error}"
 
     def length(self, video: str) -> int:
         """About how many frames a video has: the longest go first, lest one be left at the end."""
@@ -199,8 +207,12 @@ class Plan:
         return self._outline(video)[0]
 
     def _outline(self, video: str) -> tuple[int, str]:
+        """What the names of a video's files tell; nothing of one that cannot be looked at."""
         if video not in self._outlines:
-            self._outlines[video] = self.split.outline(video)
+            try:
+                self._outlines[video] = self.split.outline(video)
+            except (KitError, OSError):
+                self._outlines[video] = 0, ""
         return self._outlines[video]
 
     def _once(self, kind: str, *words: str, make: Callable[..., str]) -> str:

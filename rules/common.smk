@@ -3,6 +3,7 @@
 What is made of what, and from which settings, stands in `kit/layers.py` and `kit/plan.py`.
 """
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -11,10 +12,11 @@ from snakemake.exceptions import WorkflowError
 
 from kit import layers
 from kit.config import Config
+from kit.core import broken
 from kit.core.errors import KitError
 from kit.core.files import canonical_json
 from kit.plan import Plan, version_of
-from kit.runtime import client, reachable
+from kit.runtime import client, guard, reachable
 from kit.runtime.claim import claim, recover
 
 
@@ -22,6 +24,15 @@ def say_set_aside():
     """What happened to the devices belongs on the screen, not only in the logs of some jobs."""
     for device in client.set_aside(RUN) if RUN else []:
         print(f"{device} was set aside: jobs failed there that did well elsewhere.")
+
+
+def say_broken():
+    """The videos that broke, and why: the last word of a run."""
+    lost = broken.records(Path(WORK))
+    if lost:
+        print("\n".join(broken.told(lost, len(VIDEOS))))
+        print("Mend the cause and run again: those videos run, then what sums up.")
+    return bool(lost)
 
 
 def checked(make):
@@ -43,6 +54,7 @@ if workflow.is_main_process:
     checked(lambda: recover(Path(".snakemake").absolute(), Path(WORK)))
     for note in PLAN.chosen.notes():
         print(note, file=sys.stderr)
+os.environ[broken.VARIABLE] = WORK  # a job of one video that fails leaves a record
 RUN = checked(
     lambda: client.announce(SETUP.get("slots", 1), SETUP.get("resident", True))
 )
@@ -136,9 +148,9 @@ def folder(layer, name):
 
 def source(wildcards):
     """What a video's sources look like."""
-    return checked(lambda: PLAN.source(wildcards.video))
+    return PLAN.source(wildcards.video)
 
 
 def length(wildcards):
     """Priority of a video."""
-    return checked(lambda: PLAN.length(wildcards.video))
+    return PLAN.length(wildcards.video)

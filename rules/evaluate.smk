@@ -21,6 +21,7 @@ rule scores:
         f"{WORK}/benchmarks/scores/{{key}}/{{video}}.tsv"
     wildcard_constraints:
         key=keys("scores"),
+    retries: guard.TRIES
     params:
         source=source,
         version=version("scores"),
@@ -40,6 +41,7 @@ rule audits:
         f"{WORK}/logs/audits/{{key}}/{{video}}.log",
     wildcard_constraints:
         key=keys("audits"),
+    retries: guard.TRIES
     params:
         first=first_pass("audits"),
         source=source,

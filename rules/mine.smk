@@ -29,6 +29,7 @@ if PLAN.is_drawn:
             f"{WORK}/data/meta/{{video}}.json",
         log:
             f"{WORK}/logs/draw/{{video}}.log",
+        retries: guard.TRIES
         params:
             settings=PLAN.drawing,
             root=str(PLAN.split.root),
@@ -50,6 +51,7 @@ rule frames:
     benchmark:
         f"{WORK}/benchmarks/frames/{{video}}.tsv"
     priority: length
+    retries: guard.TRIES
     params:
         folder=lambda wildcards: PLAN.sources(wildcards.video),
         extracted=f"{WORK}/extracted",
@@ -76,6 +78,7 @@ rule candidates:
         key=keys("candidates"),
     resources:
         gpu=1,
+    retries: guard.TRIES
     params:
         first=first_pass("candidates"),
         record=f"{WORK}/benchmarks/candidates/{{key}}/{{video}}.json",
@@ -97,6 +100,7 @@ rule union:
         f"{WORK}/logs/union/{{key}}/{{video}}.log",
     wildcard_constraints:
         key=keys("union"),
+    retries: guard.TRIES
     params:
         settings=settings("union"),
         version=version("union"),
@@ -121,6 +125,7 @@ rule features:
         key=keys("features"),
     resources:
         gpu=1,
+    retries: guard.TRIES
     params:
         first=first_pass("features"),
         record=f"{WORK}/benchmarks/features/{{key}}/{{video}}.json",

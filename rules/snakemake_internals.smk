@@ -8,7 +8,6 @@ from functools import cache
 
 import snakemake.rules
 from snakemake import common, dag
-from snakemake.common import get_function_params
 from snakemake.exceptions import IncompleteCheckpointException
 from snakemake.jobs import Job
 from snakemake.output_index import OutputIndex
@@ -99,16 +98,22 @@ def rules_to_run():
     return {job.rule.name for job in workflow.dag.needrun_jobs()}
 
 
+def unpatched(function):
+    """What stood there before; several workflows may be planned in one process, as by tests."""
+    return getattr(function, "original", function)
+
+
 def inspect_once():
     """Look up the parameters of a function once; Snakemake does so whenever a job calls it."""
 
     def parameters(function):
         own = getattr(function, "__func__", function)
         if (own, type(function)) not in seen:
-            seen[own, type(function)] = get_function_params(function)
+            seen[own, type(function)] = original(function)
         return seen[own, type(function)]
 
-    seen = {}
+    seen, original = {}, unpatched(common.get_function_params)
+    parameters.original = original
     common.get_function_params = snakemake.rules.get_function_params = parameters
 
 
@@ -160,7 +165,5 @@ def format_once():
             job._shellcmd = job.attempt, job.params, text
         return text
 
-    formatted = Job.__dict__["shellcmd"].fget
-    formatted = getattr(formatted, "wrapped", formatted)  # once, however often
-    shellcmd.wrapped = formatted
+    formatted = shellcmd.original = unpatched(Job.shellcmd.fget)
     Job.shellcmd = property(shellcmd)

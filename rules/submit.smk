@@ -39,6 +39,7 @@ rule submission:
         f"{WORK}/benchmarks/submission/{{key}}.tsv"
     wildcard_constraints:
         key=keys("submission"),
+    retries: 0  # it fails where videos are missing
     params:
         frames=f"{WORK}/frames",
         anchors=folder("submission", "anchors"),

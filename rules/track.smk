@@ -29,6 +29,7 @@ rule masks:
         key=keys("masks"),
     resources:
         gpu=1,
+    retries: guard.TRIES
     params:
         settings=settings("masks"),
         record=f"{WORK}/benchmarks/masks/{{key}}/{{video}}.json",
@@ -50,6 +51,7 @@ rule emission:
         f"{WORK}/logs/emission/{{key}}/{{video}}.log",
     wildcard_constraints:
         key=keys("emission"),
+    retries: guard.TRIES
     params:
         settings=settings("emission"),
         version=version("emission"),
@@ -74,6 +76,7 @@ rule verify:
         key=keys("verify"),
     resources:
         gpu=1,
+    retries: guard.TRIES
     params:
         record=f"{WORK}/benchmarks/cycles/{{key}}/{{video}}.json",
         settings=settings("verify"),
@@ -99,6 +102,7 @@ rule rivals:
         key=keys("rivals"),
     resources:
         gpu=1,
+    retries: guard.TRIES
     params:
         probes=lambda wildcards: part_of("rivals", wildcards).recipe.probes,
         record=f"{WORK}/benchmarks/rivals/{{key}}/{{video}}.json",
@@ -120,6 +124,7 @@ rule fallback:
         f"{WORK}/logs/fallback/{{key}}/{{video}}.log",
     wildcard_constraints:
         key=keys("fallback"),
+    retries: guard.TRIES
     params:
         settings=settings("fallback"),
         version=version("fallback"),

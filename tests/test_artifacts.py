@@ -257,7 +257,7 @@ HOSTILE: list[tuple[str, str, Callable[[Work], bytes], str]] = [
      tensors(candidates=EIGHT[:7], pool_1=POOL, pool_2=POOL), "7 feature rows for 8"),
     ("features: a header of 8 EiB", "features",
      lambda w: b"\xff" * 7 + b"\x7f{}", "damaged features"),
-    ("manifest: no videos", "manifest", lambda w: b'{"schema": "manifest/1"}',
+    ("manifest: no videos", "manifest", lambda w: b'{"schema": "evidence/1"}',
      "`videos`: expected an object, found nothing"),
     ("manifest: an entry no object", "manifest",
      edited("manifest", lambda b: b.update(videos={"clip": 5})),

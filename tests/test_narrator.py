@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kit.core import broken
+from kit.core.broken import Broken
 from kit.runtime import narrator
 from kit.runtime.narrator import Narrator
 
@@ -30,6 +32,7 @@ def test_a_job_is_one_line(tell: Narrator) -> None:
     line = tell.format(record(event="job_info", jobid=3, rule_msg="masks v1"))
     assert line == "12:00:00  > masks v1"
     assert tell.format(record("Finished jobid: 3", event="job_finished")) == ""
+    assert tell.format(record("Finished jobid: 3", event="job_finished", job_id=3)) == ""
     assert tell.format(record("Select jobs to execute...")) == ""
     error = record("RuleException:\nCalledProcessError in file x, line 3", event="error")
     assert tell.format(error) == ""
@@ -94,6 +97,18 @@ def test_a_disk_that_swallows_logs_is_the_reason(
     assert "nothing can be written beside this log" in text
     assert words in text
     assert "Free some space" in text
+
+
+def test_a_job_that_leaves_a_record_has_failed(tell: Narrator, tmp_path: Path) -> None:
+    """Where it broke first; what is passed on is no news."""
+    log, files = tmp_path / "frames.log", [tmp_path / "frames" / "v1.json", tmp_path / "v1.zip"]
+    log.write_text("kit frames: cut short\n")
+    for job, path in enumerate(files):
+        broken.write(path, Broken("v1", "frames", "cut short", str(files[0])))
+        started = {"rule_msg": f"job {job}", "output": [str(path)], "log": [str(log)]}
+        tell.format(record(event="job_info", jobid=job, **started))
+    ends = [tell.format(record(event="job_finished", job_id=job)) for job in (0, 1)]
+    assert ends == [f"12:00:00  FAILED job 0\n    kit frames: cut short\n    log: {log}", ""]
 
 
 def test_what_it_does_not_know_it_leaves_alone(tell: Narrator) -> None:

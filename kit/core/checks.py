@@ -15,7 +15,7 @@ from pathlib import Path
 
 import zstandard
 
-from kit.core import files
+from kit.core import broken, files
 from kit.core.errors import ArtifactError
 from kit.core.fields import Damaged, Field
 
@@ -103,6 +103,8 @@ class expecting:
             with suppress(OSError):
                 what = files.unlike_a_file(self.path) or what
             raise ArtifactError(f"{self.path}: {what}. {self.cure}")
+        if (found := broken.read(self.path)) is not None:
+            raise ArtifactError(f"{self.path}: stands for a video that broke. {found}")
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Damaged):

@@ -2,7 +2,7 @@
 
 | file | schema | content |
 |---|---|---|
-| manifest/NAME.json | manifest/1 | the files of all videos' evidence and their digests |
+| manifest/NAME.json | evidence/1 | the files of all videos' evidence and their digests |
 | cycles/.../VIDEO.json | cycles/2 | how masks fared that were tracked back to the first frame |
 | rivals/.../VIDEO.json | cycles/2 | the same of the masks of two passes |
 """
@@ -10,9 +10,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kit.core import files
 from kit.core.artifacts import known, short
+from kit.core.broken import Broken
 from kit.core.checks import Inputs, check_inputs, check_name, document, inputs_of
 from kit.core.fields import Field
 from kit.core.masks import MAX_ID
@@ -51,21 +53,42 @@ class Entry:
     digests: Inputs
 
 
-def write_manifest(path: Path, entries: Mapping[str, Entry]) -> None:
-    """Write the manifest of all videos."""
+class Manifest(NamedTuple):
+    """What the anchors of a split are chosen on.
+
+    Attributes:
+        entries: Of the videos, in the order of the split.
+        broken: Of those that are not among them for they broke earlier, why; by video.
+    """
+
+    entries: list[Entry]
+    broken: dict[str, Broken]
+
+
+def write_manifest(
+    path: Path, entries: Mapping[str, Entry], lost: Mapping[str, Broken] | None = None
+) -> None:
+    """Write the manifest of all videos, and of those that broke, why."""
     videos = {}
     for name, entry in entries.items():
         listed = {"frames": str(entry.frames), "video": entry.digests["video"]}
         for key, file in entry.files.items():
             listed |= {key: str(file), f"{key}_sha256": entry.digests[key]}
         videos[name] = listed
-    files.write_json(path, {"schema": "manifest/1", "videos": videos})
+    rows = {"broken": {name: one._asdict() for name, one in lost.items()}} if lost else {}
+    files.write_json(path, {"schema": "evidence/1", "videos": videos, **rows})
 
 
-def read_manifest(path: Path) -> list[Entry]:
+def read_manifest(path: Path) -> Manifest:
     """Read the manifest of all videos."""
-    with document(path, "manifest", "manifest/1") as body:
-        return [_entry(name, listed) for name, listed in body["videos"].entries().items()]
+    with document(path, "manifest", "evidence/1") as body:
+        entries = [_entry(name, listed) for name, listed in body["videos"].entries().items()]
+        lost = body["broken"].entries() if "broken" in body else {}
+        return Manifest(entries, {name: _broken(found) for name, found in lost.items()})
+
+
+def _broken(found: Field) -> Broken:
+    return Broken(*(found[name].text() for name in Broken._fields))
 
 
 def _entry(name: str, listed: Field) -> Entry:

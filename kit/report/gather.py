@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kit import layers
-from kit.core import artifacts, files
+from kit.core import artifacts, broken, files
 from kit.core.audits import Audited, read_audit
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
@@ -42,9 +42,21 @@ class Work:
     """The folder of a split's artifacts."""
 
     def __init__(self, root: Path, recipes: Sequence[Recipe], videos: Sequence[str]) -> None:
-        self.root, self.recipes, self.videos = root, recipes, videos
-        scores = (self.path("scores", r.path, v) for r in recipes for v in videos)
+        self.root, self.recipes = root, recipes
+        found = {name: broken.first(self._files(name)) for name in videos}
+        self.missing = {name: record for name, record in found.items() if record is not None}
+        self.videos = [name for name in videos if name not in self.missing]
+        scores = (self.path("scores", r.path, v) for r in recipes for v in self.videos)
         self.scored = any(path.exists() for path in scores)  # one is enough to demand them all
+
+    def _files(self, video: str) -> Iterator[Path]:
+        """Everything that is read of a video: where one recipe lost it, it is left out for all."""
+        yield self.path("frames", "", video)
+        for recipe in self.recipes:
+            yield self.path("anchors", recipe.mining, video)
+            yield self.path("masks", recipe.path, video)
+            yield self.path("scores", recipe.path, video)
+            yield self.path("audits", recipe.mining, video)
 
     def overview(self, split: str, limit: int) -> Overview:
         """Everything but the pictures, one video after the other.
@@ -78,6 +90,7 @@ class Work:
             shown=choice.objects(entries, limit),
             audits={r.name: a for r in self.recipes if (a := self._audit(r)) is not None},
             intervals={r.name: _intervals(measured[r.name]) for r in scored},
+            missing={name: f"{one.stage}: {one.why}" for name, one in self.missing.items()},
         )
 
     def video(self, name: str) -> Video:
@@ -105,7 +118,7 @@ class Work:
     def _audit(self, recipe: Recipe) -> dict[str, Any] | None:
         """What the ground truth says of a recipe's candidates and anchors, if it mines any."""
         audits = [self.path("audits", recipe.mining, name) for name in self.videos]
-        if not (self.scored and audits[0].parent.is_dir()):
+        if not (audits and self.scored and audits[0].parent.is_dir()):
             return None
         found: list[Audited] = []
         for name, path in zip(self.videos, audits, strict=True):

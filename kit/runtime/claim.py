@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from kit.core import locks
+from kit.core import broken, locks
 from kit.core.errors import ConfigError
 from kit.runtime import devices
 
@@ -39,6 +39,9 @@ def recover(snakemake: Path, work: Path) -> None:
     if (snakemake / PAGE).is_file() and not _unlock(snakemake):
         return
     count = redate(work, time.time()) if os.access(work, os.W_OK) else 0
+    tried = broken.forget(work) if os.access(work, os.W_OK) else 0
+    if tried:
+        print(f"videos that broke in the last run and are tried again: {tried}", file=sys.stderr)
     if count:
         print(f"{count} files are dated ahead of the clock: dated anew, in order", file=sys.stderr)
 

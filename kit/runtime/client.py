@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 from kit.core.errors import DeviceError
 from kit.runtime import devices, wire
 from kit.runtime.devices import Slot
+from kit.runtime.guard import INTERRUPTED, Outcome
 
 VARIABLE = "MOSE_KIT_RUN"  # holds the `Run` for the jobs of a workflow; unset: no workers
-INTERRUPTED = 130
 ATTEMPTS = 3  # devices that one job is tried on
 BLAMES = 2  # jobs that failed on a device and not on another, after which the run does without it
 # What a worker took from its environment when it started; another value needs another worker.
@@ -85,7 +85,7 @@ def current() -> Run | None:
     return Run(pid, tuple(found), slots)
 
 
-def forward(run: Run, arguments: Sequence[str], gpu: bool) -> int:
+def forward(run: Run, arguments: Sequence[str], gpu: bool) -> Outcome:
     """Run a command in a worker; what it prints goes where this process prints.
 
     Args:
@@ -94,7 +94,7 @@ def forward(run: Run, arguments: Sequence[str], gpu: bool) -> int:
         gpu: On a GPU if there is one, else on the CPU.
 
     Returns:
-        The command's exit status; 1 if it failed alike wherever it was tried.
+        How the command ended; with status 1 if it failed alike wherever it was tried.
 
     Raises:
         DeviceError: The run does without every one of its devices by now.
@@ -103,20 +103,20 @@ def forward(run: Run, arguments: Sequence[str], gpu: bool) -> int:
     while True:
         slot, lock = devices.acquire(_choice(run, gpu, failed))
         try:
-            status, sound = _ask(run, slot, lock, arguments)
+            outcome, sound = _ask(run, slot, lock, arguments)
         finally:
             os.close(lock)
-        if sound or status == INTERRUPTED:
-            if status == 0:
+        if sound or outcome.status == INTERRUPTED:
+            if outcome.status == 0:
                 _blame(run, failed)
-            return status
+            return outcome
         if has_ended(run.pid):
-            return status
+            return Outcome(INTERRUPTED, outcome.why)
         failed.append(slot)
         names = ", ".join(s.name for s in failed)
         if len(failed) == ATTEMPTS or not _choice(run, gpu, failed):
             print(f"failed on {names} alike: the device is not to blame", file=sys.stderr)
-            return status
+            return outcome
         print(f"failed on {names}: trying once more elsewhere", file=sys.stderr, flush=True)
 
 
@@ -216,8 +216,8 @@ def _blame(run: Run, failed: Sequence[Slot]) -> None:
             page.write(f"{run.pid}\n")
 
 
-def _ask(run: Run, slot: Slot, lock: int, arguments: Sequence[str]) -> tuple[int, bool]:
-    """One request, one reply: the exit status, and whether the worker is sound after it."""
+def _ask(run: Run, slot: Slot, lock: int, arguments: Sequence[str]) -> tuple[Outcome, bool]:
+    """One request, one reply: how the job ended, and whether the worker is sound after it."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": slot.device or ""}
     request = {
         "pid": run.pid,
@@ -229,12 +229,13 @@ def _ask(run: Run, slot: Slot, lock: int, arguments: Sequence[str]) -> tuple[int
         with connect(slot) or _start(slot, environment) as link:
             reply = _exchange(link, request, lock)
         if reply:
-            return reply["status"], reply["sound"]
+            return Outcome(reply["status"], reply["why"]), reply["sound"]
         if reply is None:
             break
     how = "died half-way" if reply is None else "does not begin"
-    print(f"the worker on {slot.name} {how}", file=sys.stderr)
-    return 1, False
+    why = f"the worker on {slot.name} {how}"
+    print(why, file=sys.stderr)
+    return Outcome(1, why), False
 
 
 def _exchange(link: socket.socket, request: dict[str, Any], lock: int) -> dict[str, Any] | None:

@@ -24,13 +24,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kit.core import broken
 from kit.runtime import client, devices, wire
 from kit.runtime.devices import Slot
+from kit.runtime.guard import INTERRUPTED, Outcome, described
 from kit.runtime.lease import hold
 
 IDLE_SECONDS = 300.0
+MOST = 4000  # characters of a reason
 GRACE_SECONDS = 10.0  # for an interrupted job to clean up after itself
-Main = Callable[[list[str]], int]
+Main = Callable[[list[str]], Outcome]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +90,8 @@ class Worker:
 
     def serve(self) -> None:
         """Do job after job until there is a reason to end."""
-        os.environ.pop(client.VARIABLE, None)  # jobs are done here and not handed on
+        for variable in (client.VARIABLE, broken.VARIABLE):
+            os.environ.pop(variable, None)  # jobs are done here and not handed on, nor guarded
         os.chdir("/")
         hold(self.slot)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -134,28 +138,32 @@ class Worker:
         with contextlib.suppress(ConnectionError):
             link.sendall(b"begun\n")
         with _printing(streams), contextlib.chdir(request["folder"]), self._watched(link):
-            status, sound = self._attempt(request["arguments"])
+            outcome, sound = self._attempt(request["arguments"])
         if sound:
             os.close(lease)
         else:
             self._leave()  # and the lease is held until memory and device are free
         with contextlib.suppress(ConnectionError):
-            link.sendall(json.dumps({"status": status, "sound": sound}).encode())
+            link.sendall(
+                json.dumps(
+                    {"status": outcome.status, "why": outcome.why[:MOST], "sound": sound}
+                ).encode()
+            )
 
-    def _attempt(self, arguments: list[str]) -> tuple[int, bool]:
-        """Exit status of a job, and whether the process is sound after it."""
+    def _attempt(self, arguments: list[str]) -> tuple[Outcome, bool]:
+        """How a job ended, and whether the process is sound after it."""
         self._tell(" ".join(arguments)[:1000])
         try:
-            status = self._main(arguments)
-        except SystemExit as end:  # a wrong command line
-            return int(end.code or 0), True
-        except BaseException:
+            outcome = self._main(arguments)
+        except SystemExit as end:
+            return Outcome(int(end.code or 0), "a wrong command line"), True
+        except BaseException as error:
             traceback.print_exc()
-            return 1, False
+            return Outcome(1, described(error)), False
         finally:
             self._done += 1
             self._tell("")
-        return status, status != client.INTERRUPTED
+        return outcome, outcome.status != INTERRUPTED
 
     def _follow(self, pid: int) -> bool:
         """End with this process from now on; False if it has ended already."""

@@ -8,10 +8,10 @@ videos' anchors really changed (rules/mine.smk).
 import argparse
 from pathlib import Path
 
-from kit.core import artifacts, grounds
+from kit.core import artifacts, broken, grounds
 from kit.core.files import sha256
 
-VERSION = 1
+VERSION = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """List each video's files with their digests."""
-    entries = {}
+    """List each video's files with their digests; of a video that broke, why."""
+    entries, lost = {}, {}
     for video in args.videos:
         index = args.frames / f"{video}.json"
         found = {
@@ -36,7 +36,10 @@ def run(args: argparse.Namespace) -> None:
             for key, suffix in grounds.EVIDENCE.items()
             if getattr(args, key) is not None
         }
+        if (record := broken.first([index, *found.values()])) is not None:
+            lost[video] = record
+            continue
         digests = {key: sha256(path) for key, path in found.items()}
         own = {"video": artifacts.read_video(index).digest, **digests}
         entries[video] = grounds.Entry(index, found, own)
-    grounds.write_manifest(args.output, entries)
+    grounds.write_manifest(args.output, entries, lost)

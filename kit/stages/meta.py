@@ -6,7 +6,7 @@ It has the form of the data set's own `meta_*.json`, so every tool of the organi
 import argparse
 from pathlib import Path
 
-from kit.core import artifacts, files
+from kit.core import artifacts, broken, files
 
 VERSION = 1
 
@@ -21,10 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Join the indices of all videos."""
+    """Join the indices of all videos but those that broke."""
     videos = {}
     for name in args.videos:
-        video = artifacts.read_video(args.frames / f"{name}.json")
+        path = args.frames / f"{name}.json"
+        if (record := broken.read(path)) is not None:
+            print(f"left out, for it is broken: {record}")
+            continue
+        video = artifacts.read_video(path)
         videos[name] = {
             "length": len(video.frames),
             "height": video.height,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kit.core import files
+from kit.core import broken, files
 from kit.core.files import sha256
 from kit.core.mask_archive import masks_header
 from kit.core.scored import RAW_SCHEMA, read_scores
@@ -31,22 +31,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write scores.txt, metrics.json, results.json, objects.csv; print the seven numbers."""
-    objects, small = {}, list[str]()
+    objects, missing, small = {}, {}, list[str]()
     for video in sorted(args.videos):
-        masks = args.masks / f"{video}.zip"
+        masks, path = args.masks / f"{video}.zip", args.scores / f"{video}.json"
+        if (record := broken.first([masks, path])) is not None:
+            missing[video] = record
+            continue
         current = {"masks": sha256(masks)}
-        path = args.scores / f"{video}.json"
         ids, shape = masks_header(masks)
         small += [video] * disks.too_small(shape)
         scores = read_scores(path, video, ids, current)
         for object_id, result in scores.objects.items():
             objects[f"{video}_{object_id}"] = result.measures
     totals = mosev2.aggregate(objects.values())
-    text = report.scores_text(totals)
+    head = "".join(f"{line}\n" for line in broken.told(missing.values(), len(args.videos)))
+    text = head + report.scores_text(totals)
     files.write_text(args.output / "scores.txt", text)
     files.write_text(args.output / "metrics.json", report.metrics_json(objects) + "\n")
     raw = {"schema": RAW_SCHEMA, "objects": objects, "scores": totals}
-    files.write_json(args.output / "results.json", raw)
+    why = {"missing": {name: str(record) for name, record in missing.items()}} if missing else {}
+    files.write_json(args.output / "results.json", {**raw, **why})
     table = pd.DataFrame.from_dict(objects, orient="index").sort_index(axis="columns")
     files.write_text(args.output / "objects.csv", table.to_csv(index_label="object"))
     if small:

@@ -3,6 +3,7 @@
 Masks follow the prompts and the pixels, so that another anchor or another frame is another result.
 """
 
+import errno
 import json
 import os
 import signal
@@ -151,6 +152,8 @@ def _do(what: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "raise":
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    if what == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "masks")
     if what == "oom":
         raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     while what == "wait" and not (FOLDER / "go").exists():
