@@ -22,6 +22,7 @@ def keep_plan():
     gc.freeze()
     gc.enable()
 
+
 from kit.config import given
 
 
