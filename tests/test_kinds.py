@@ -201,6 +201,11 @@ def inks(pixels: Pixels, of_adobe: bool) -> bytes:
     return without_adobe(saved(ImageChops.invert(image), "JPEG", quality=95))
 
 
+def deep_with_alpha(pixels: Pixels) -> Pixels:
+    values = grey(pixels).astype(int) * 9
+    return np.stack([values, np.full_like(values, 65535)], axis=2)
+
+
 def keyed(pixels: Pixels) -> bytes:
     """RGB in which one colour means transparent."""
     return saved(img(pixels), "PNG", transparency=tuple(int(v) for v in pixels[0, 0]))
@@ -217,6 +222,9 @@ CURED: list[tuple[str, Write, tuple[str, ...]]] = [
     ("16-bit RGB", lambda p: raw_png(p.astype(int) * 257, 16, RGB), ("16-bit RGB", *DEEP)),
     ("10 bits in 16, RGB", lambda p: raw_png(p.astype(int) * 4, 16, RGB), ("16-bit RGB", *DEEP)),
     ("16-bit RGBA", lambda p: raw_png(opaque(p).astype(int) * 257, 16, RGBA),
+     ("16-bit with transparency", *DEEP)),
+    ("16-bit grey with alpha",
+     lambda p: raw_png(deep_with_alpha(p), 16, GREY_ALPHA),
      ("16-bit with transparency", *DEEP)),
     ("floats", lambda p: saved(img(grey(p).astype(np.float32) / 255), "TIFF"),
      ("floating-point", *DEEP)),

@@ -11,6 +11,7 @@ from clips import HEIGHT, NAMES, WIDTH, Work, holds, labels, refused
 
 from kit.cli import main
 from kit.core.masks import encode_png
+from kit.runtime import models
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +97,51 @@ def test_a_scored_picture_that_is_no_file(
     assert "00002.png" in told
     assert "Traceback" not in told
     assert ("pipe or a device" in told) != (odd is circle)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DINOv3 as transformers writes it."""
+    folder = tmp_path_factory.mktemp("model")
+    models.load("dinov3", {"source": "tiny"}, "cpu").save_pretrained(folder)
+    return folder
+
+
+ODD_CONFIGS: list[tuple[str, Callable[[dict[str, object]], object]]] = [
+    ("a list", lambda config: []),
+    ("null", lambda config: None),
+    ("a number", lambda config: 5),
+    ("nothing in it", lambda config: {}),
+    ("a type that is a list", lambda config: {**config, "model_type": ["dinov3_vit"]}),
+    ("text for a number", lambda config: {**config, "patch_size": "x"}),
+    ("layers below zero", lambda config: {**config, "num_hidden_layers": -1}),
+    ("no heads", lambda config: {**config, "num_attention_heads": 0}),
+    ("an unknown dtype", lambda config: {**config, "dtype": "zz"}),
+    ("a number for a block", lambda config: {**config, "quantization_config": 5}),
+]
+
+
+@pytest.mark.parametrize("change", [r[1] for r in ODD_CONFIGS], ids=[r[0] for r in ODD_CONFIGS])
+def test_a_model_with_an_odd_config(
+    change: Callable[[dict[str, object]], object],
+    model: Path,
+    shared: Work,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a library raises there belongs to a dozen unrelated classes."""
+    config = model / "config.json"
+    good = config.read_text()
+    config.write_text(json.dumps(change(json.loads(good))))
+    command = shared.command("features")
+    settings = {"method": "dinov3", "model": {"source": str(model)}}
+    command[command.index("--settings") + 1] = json.dumps(settings)
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert str(model) in told
+    assert "Traceback" not in told
+    config.write_text(good)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Work:
+    return Work(tmp_path_factory.mktemp("odd") / "work")

@@ -59,6 +59,7 @@ KINDS: Final = (
     Kind("I;16", (16,),        "16-bit grey",             RANGE,     IDS),
     Kind("RGB",  (16,),        "16-bit RGB",              RANGE,     _COLOURED),
     Kind("RGBA", (16,),        "16-bit with transparency", RANGE,    _HALVED),
+    Kind("LA",   (16,),        "16-bit with transparency", RANGE,    _HALVED),
     Kind("I",    (32,),        "32-bit grey",             RANGE,     _LOSSY),
     Kind("F",    (32,),        "floating-point",          RANGE,     _LOSSY),
     Kind("CMYK", (8,),         "CMYK",                    _INKS,      _LOSSY),
@@ -72,7 +73,9 @@ def kind_of(image: Image.Image, data: bytes) -> Kind:
         image: As opened; nothing need be decoded yet.
         data: Its file.
     """
-    mode, bits = ("I;16" if image.mode.startswith("I;16") else image.mode), depth(image, data)
+    mode, bits = image.mode, depth(image, data)
+    if mode.startswith("I") and bits == 16:  # I, I;16 or I;16B, by the version of Pillow
+        mode = "I;16"
     for kind in KINDS:
         if kind.mode == mode and bits in kind.bits:
             return kind

@@ -105,7 +105,7 @@ def _frames(files: Sequence[Path], folder: Path, upright: bool) -> Iterator[str]
 
 def _deep(item: Item) -> NDArray[np.float64]:
     """Values of a picture with more than 8 bits, `float64[H, W, 1 or 3]`, on black."""
-    if item.kind.mode not in ("RGB", "RGBA"):
+    if item.kind.mode not in ("RGB", "RGBA", "LA"):
         return np.asarray(item.turned(item.image), dtype=np.float64)[..., None]
     # Pillow cuts these to 8 bits; OpenCV does not. It puts blue first.
     stored = cv2.imdecode(np.frombuffer(item.data, np.uint8), cv2.IMREAD_UNCHANGED)
