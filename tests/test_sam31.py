@@ -1,16 +1,20 @@
 """SAM 3.1's tracker under every propagator: buckets, slots, anchors, and what is kept."""
 
 import importlib
+import json
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_models import Clip, tiny_sam31
+from clips import Work
+from tiny_models import Clip, tiny_sam31, write_tiny_sam31
 
+from kit import cli
 from kit.core.errors import DataError
 from kit.core.types import FrameResult, Prompt
 from kit.propagators import dam4sam, greedy, memory_tree, rcms, samurai
@@ -305,3 +309,29 @@ def test_weights_on_keys_act_on_the_whole_sum(model: Network) -> None:
 
     assert torch.equal(asked(1.0), asked(1.0))
     assert not torch.equal(asked(1.0), asked(1.3))
+
+
+# --- the stage -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bucket", [None, 1])
+def test_masks_of_a_video(
+    bucket: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a checkpoint laid out as the public one; who shares a bucket is not kept apart."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_tiny_sam31(tmp_path / "sam3.1_multiplex.pt")
+    work, record = Work(tmp_path / "work"), tmp_path / "record.json"
+    source = {"source": str(tmp_path / "sam3.1_multiplex.pt")}
+    chosen = {"method": "sam31", "model": source, "bucket": bucket}
+    words = work.command("masks")
+    words[words.index("--settings") + 1] = json.dumps({"method": "greedy", "tracker": chosen})
+    words += ["--tracks", str(tmp_path / "tracks"), "--record", str(record)]
+    made = []
+    for _ in range(2):
+        work.masks.unlink()
+        assert cli.main(words) == 0
+        made.append(work.masks.read_bytes())
+    assert made[0] == made[1]
+    kept = json.loads(record.read_text()).get("objects_kept")
+    assert kept == (None if bucket is None else 2)
