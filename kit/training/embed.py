@@ -1,10 +1,11 @@
 """Put a trained tiny family beside the code, as float16.
 
     python -m kit.training.embed work/trainings
+    python -m kit.training.embed work/trainings --sam2 sam2_wide --parts sam2
 
-Takes the runs `sam2`, `sam3_tracker`, `sam3_detector` and `dinov3` of `config/train_tiny.yaml`.
-SAM 3's two halves become one checkpoint in the public layout, which holds their common trunk once.
-The logs of all runs go with them.
+Takes the runs `sam2`, `sam3_tracker`, `sam3_detector` and `dinov3` of `config/train_tiny.yaml`, or
+those that are named; `embedded` is what is there already. SAM 3's two halves become one checkpoint
+in the public layout, which holds their common trunk once. The logs of all runs go with them.
 """
 
 import argparse
@@ -20,26 +21,35 @@ from kit.runtime import models, tiny
 from kit.runtime.models import Detector
 from kit.training import loop, starting
 
+PARTS = ("sam2", "sam3", "dinov3")
 TRUNK, NECK = "vision_encoder.backbone.", "vision_encoder.neck."
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read four trained models, write three folders."""
+    """Read trained models, write their folders."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("trainings", type=Path, help="folder of the four runs")
+    parser.add_argument("trainings", type=Path, help="folder of the runs")
+    for run in ("sam2", "sam3_tracker", "sam3_detector", "dinov3"):
+        flag = run.replace("_", "-")
+        parser.add_argument(f"--{flag}", default=run, help="name of the run (%(default)s)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     parser.add_argument("--output", type=Path, default=tiny.WEIGHTS, help="default: %(default)s")
     args = parser.parse_args(arguments)
 
     def trained(kind: str, run: str) -> Any:
-        return models.load(kind, {"source": str(args.trainings / run)}, "cpu")
+        source = "tiny" if run == "embedded" else str(args.trainings / run)
+        return models.load(kind, {"source": source}, "cpu")
 
-    half(trained("sam2", "sam2"), args.output / "sam2")
-    write_sam3(
-        trained("sam3", "sam3_tracker"),
-        trained("sam3_detector", "sam3_detector"),
-        args.output / "sam3",
-    )
-    half(trained("dinov3", "dinov3"), args.output / "dinov3")
+    if "sam2" in args.parts:
+        half(trained("sam2", args.sam2), args.output / "sam2")
+    if "sam3" in args.parts:
+        write_sam3(
+            trained("sam3", args.sam3_tracker),
+            trained("sam3_detector", args.sam3_detector),
+            args.output / "sam3",
+        )
+    if "dinov3" in args.parts:
+        half(trained("dinov3", args.dinov3), args.output / "dinov3")
     for log in sorted(args.trainings.glob(f"*/{loop.LOG}")):
         copied = args.output / "logs" / f"{log.parent.name}.csv"
         files.write_text(copied, log.read_text())
