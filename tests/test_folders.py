@@ -301,12 +301,15 @@ def test_videos_named_nearly_like_them(name: str, tmp_path: Path) -> None:
 
 
 def test_clutter_between_frames_and_masks_is_no_frame_and_no_mask(tmp_path: Path) -> None:
+    """Nor is a video made again because somebody has looked into its folder."""
     root = clip_in(tmp_path / "data")
+    before = Split(root).fingerprint("clip")
     for folder in (frame(root).parent, mask(root).parent):
         for name in ("@eaDir", ".thumbnails", "__MACOSX"):
             (folder / name).mkdir()
         for name in (".DS_Store", "Thumbs.db", "._00000.jpg", "._00000.png", "desktop.ini"):
             (folder / name).write_bytes(b"x")
+    assert Split(root).fingerprint("clip") == before
     assert main(frames_command(root, tmp_path / "clip.json")) == 0
     assert artifacts.read_video(tmp_path / "clip.json").frames == tuple(NAMES)
 

@@ -128,7 +128,8 @@ class Split:
         enough to notice an exchange, deaf to a mere touch.
         """
         source = self.source(video)
-        files = [source] if source.is_file() else list(source.iterdir())
+        here = [source] if source.is_file() else source.iterdir()
+        files = [file for file in here if not is_clutter(file.name)]
         labels = label_files(self.labels(video))
         first = labels[0] if labels else None
         seen = {
