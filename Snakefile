@@ -54,6 +54,7 @@ rule all:
 
 onstart:  # never in a dry run, which shows Snakemake's own reasons
     checked(lambda: claim(Path(".snakemake"), Path(WORK)))
+    PLAN.record_refused()
     if rules_to_run() & USING_WEIGHTS:
         checked(lambda: reachable.check(CONFIG.models()))
     narrator.attach(logger.handlers)
@@ -66,7 +67,6 @@ onsuccess:
     shell("tail -n +1 {WORK:q}/results/*/scores.txt 2>/dev/null || true")
     print(f"report: {PLAN.report}\narchives: {WORK}/submission/")
     incomplete = say_broken()
-    checked(PLAN.chosen.refuse)  # all others are done
     if incomplete:
         raise WorkflowError("The run is incomplete: the videos above are missing.")
 

@@ -4,6 +4,7 @@ What rules ask for. It reads names and sizes of files alone, no pixels, and know
 nor torch.
 """
 
+import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
@@ -12,10 +13,13 @@ from typing import Any
 
 from kit import layers, plugins
 from kit.config import Config
+from kit.core import broken
+from kit.core.broken import Broken
 from kit.core.errors import KitError
-from kit.core.files import canonical_json
+from kit.core.files import canonical_json, sha256
 from kit.data import layout
 from kit.data.chosen import Chosen, choose
+from kit.data.names import MAX_BYTES
 from kit.layers import LAYERS, Part
 from kit.recipes import Recipe
 
@@ -33,6 +37,7 @@ class Plan:
         split: Where the videos lie.
         chosen: The videos, and those that cannot be run.
         videos: Names of the videos, sorted.
+        named: The same, and those of refused ones: for what sums up and says which are missing.
         parts: By name of the layer, then by key.
     """
 
@@ -55,6 +60,7 @@ class Plan:
         )
         self.chosen = self._chosen(data)
         self.videos = self.chosen.videos
+        self.named = sorted([*self.videos, *map(alias, self.chosen.refused)])
         self._names = frozenset(self.videos)
         self.parts = layers.closure(self._ends())
         self._outlines: dict[str, tuple[int, str]] = {}
@@ -82,8 +88,17 @@ class Plan:
 
     @property
     def is_packed(self) -> bool:
-        """Whether an archive is made: one without some videos is none that the server takes."""
-        return self.config.values.get("submission") is not False and not self.chosen.refused
+        """Whether an archive is made."""
+        return self.config.values.get("submission") is not False
+
+    def record_refused(self) -> None:
+        """Let records stand for videos that cannot be run, as for those that break in a run."""
+        for name, why in self.chosen.refused.items():
+            ends = [layers.part("frames", recipe) for recipe in self.recipes.values()]
+            ends += [layers.settled(recipe) for recipe in self.recipes.values()]
+            for path in (file for end in ends for file in self.files(end, [alias(name)])):
+                record = Broken(alias(name), "plan", f"{name!r} {why}", path)
+                broken.write(Path(path), record, Path(self.work))
 
     @property
     def team(self) -> str | None:
@@ -265,6 +280,14 @@ class Plan:
     def folder_of(self, part: Part, name: str) -> str:
         """Folder of what a part reads under this name."""
         return self.folder(dict(layers.needs(part))[name])
+
+
+def alias(name: str) -> str:
+    """What files are called of a video that is refused for its name: the name, if they can be."""
+    plain = name.encode("utf-8", "replace").decode()
+    if plain == name and len(name.encode()) <= MAX_BYTES:
+        return name
+    return f"{plain[:40]}-{sha256(os.fsencode(name))[:8]}"
 
 
 @cache

@@ -30,7 +30,7 @@ def say_broken():
     """The videos that broke, and why: the last word of a run."""
     lost = broken.records(Path(WORK))
     if lost:
-        print("\n".join(broken.told(lost, len(VIDEOS))))
+        print("\n".join(broken.told(lost, len(PLAN.named))))
         print("Mend the cause and run again: those videos run, then what sums up.")
     return bool(lost)
 

@@ -69,7 +69,7 @@ rule results:
         scores=folder("results", "scores"),
         masks=folder("results", "masks"),
         folder=f"{WORK}/results/{{key}}",
-        videos=VIDEOS,
+        videos=PLAN.named,
         version=version("results"),
     shell:
         "{PYTHON:q} -m kit results --scores {params.scores:q} --masks {params.masks:q} --videos {params.videos:q} --output {params.folder:q} > {log:q} 2>&1"

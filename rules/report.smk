@@ -26,7 +26,7 @@ rule report:
                 for name, recipe in CONFIG.recipes.items()
             }
         ),
-        videos=VIDEOS,
+        videos=PLAN.named,
         note=["--note", PLAN.note] if PLAN.note else [],
         version=version_of("report"),
     shell:

@@ -17,7 +17,7 @@ rule meta:
         f"{WORK}/logs/meta.log",
     params:
         frames=f"{WORK}/frames",
-        videos=VIDEOS,
+        videos=PLAN.named,
         version=version("meta"),
     shell:
         "{PYTHON:q} -m kit meta --frames {params.frames:q} --videos {params.videos:q} --output {output:q} > {log:q} 2>&1"

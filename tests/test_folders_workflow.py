@@ -11,7 +11,9 @@ from clips import NAMES, write_clip
 from night import CONFIG, TRACK, Night, Run
 
 from kit.config import Config
+from kit.core import broken
 from kit.core.errors import ConfigError, DataError
+from kit.core.files import sha256
 from kit.plan import Plan
 
 ODD = ["-QeQv9uDrYk", "--abcdefghi", "my clip", "it's", "a<b", "$HOME", "#1", "ä 日本", "*", "~"]
@@ -58,40 +60,53 @@ def test_and_are_not_made_again(night: Night, done: Run) -> None:
     assert (again.status, again.jobs) == (0, []), again.text
 
 
+IMPOSSIBLE = ["take<two>", "C:\\clip", "x" * 240]
+
+
 @pytest.mark.workflow
 def test_a_name_that_cannot_be_run_stops_no_other(tmp_path: Path) -> None:
-    """Others run, no archive lacks it, it is said first and last, and the status is not 0."""
+    """Others run; it is said first and last, in results and report; no archive goes without it."""
     night = Night.new(tmp_path, videos=2)
-    for name in ("take<two>", "C:\\clip"):
+    night.configure(lambda values: values["data"].update(ground_truth=True))
+    for name in IMPOSSIBLE:
         write_clip(night.folder / "data", name)
     run = night.run()
     assert run.status != 0
     assert "Traceback" not in run.text
-    assert run.videos("masks") == {"v0", "v1"}
-    for words in ("video 'take<two>' is refused: it holds '<two>'", "2 videos were not run"):
-        assert words in run.text
-    assert not (night.work / "submission").exists()
-    for name in ("take<two>", "C:\\clip"):
+    assert run.videos("masks") == run.videos("scores") == {"v0", "v1"}
+    assert "video 'take<two>' is refused: it holds '<two>'" in run.text
+    assert "Incomplete: 3 of 5 videos are missing." in run.text
+    made = {p.name for p in (night.work / "submission").glob("*.zip")}
+    assert made == {"first_frame.incomplete.zip"}
+    told = (night.work / "results/first_frame/scores.txt").read_text()
+    assert "3 of 5 videos are missing" in told
+    assert "take<two>: plan: 'take<two>' holds" in told
+    assert "take&lt;two&gt;" in (night.work / "report/clips.html").read_text()
+    for name in IMPOSSIBLE:
         shutil.rmtree(night.folder / "data" / "JPEGImages" / name)
     mended = night.run()
     assert mended.status == 0, mended.text
-    assert mended.rules["masks"] == 0
-    assert (night.work / "submission" / "first_frame.zip").is_file()
+    assert mended.rules["masks"] == mended.rules["scores"] == 0
+    assert [p.name for p in (night.work / "submission").glob("*.zip")] == ["first_frame.zip"]
+    assert "missing" not in (night.work / "results/first_frame/scores.txt").read_text()
+    assert not (night.work / "frames" / "take<two>.json").exists()
 
 
 @pytest.mark.workflow
 def test_frames_that_the_archive_would_be_refused_for(tmp_path: Path) -> None:
-    """Refused before anything is tracked; fine where no archive is asked for."""
+    """Refused before anything of them is tracked; fine where no archive is asked for."""
     night = Night.new(tmp_path, videos=2)
     prefix(night.folder / "data", "v1")
-    run = night.run("--until", "frames")
-    assert run.status != 0 or "v1" in run.text
+    run = night.run()
+    assert run.status != 0
     assert "5 of 5 names are no plain numbers, such as 'frame0000" in run.text
-    assert not (night.work / "masks").exists()
+    made = {p.name for p in (night.work / "submission").glob("*.zip")}
+    assert made == {"first_frame.incomplete.zip"}
     night.configure(lambda values: values.update(submission=False))
+    shutil.rmtree(night.work / "submission")
     run = night.run()
     assert run.status == 0, run.text
-    assert run.videos("masks") == {"v0", "v1"}
+    assert run.videos("frames") == {"v1"}
     assert not (night.work / "submission").exists()
 
 
@@ -145,6 +160,22 @@ def test_one_odd_name_among_the_frames_is_enough(what: str, root: Path) -> None:
     for name in (".DS_Store", "Thumbs.db", "._00000.jpg", "notes.txt"):
         (root / "JPEGImages/a" / name).touch()
     assert "--names" not in plan().sources("a")
+
+
+def test_refused_videos_are_named_and_not_run(root: Path) -> None:
+    before = plan()
+    assert before.named == before.videos == ["a", "b"]
+    for name in ("take<two>", "x" * 240):
+        (root / "JPEGImages" / name).mkdir()
+    made = plan()
+    assert made.videos == ["a", "b"]
+    assert set(made.named) - {"a", "b", "take<two>"} == {f"{'x' * 40}-{sha256(b'x' * 240)[:8]}"}
+    made.record_refused()
+    assert {record.why.split()[0] for record in broken.records(Path(made.work))} == {
+        "'take<two>'", repr("x" * 240),
+    }  # fmt: skip
+    assert broken.forget(Path(made.work)) == 2
+    assert not list(Path(made.work).rglob("*.json"))
 
 
 def test_without_an_archive_all_else_is_made(root: Path) -> None:

@@ -33,18 +33,6 @@ class Chosen:
         told += [f"video {video!r} is refused: it {why}" for video, why in self.refused.items()]
         return told
 
-    def refuse(self) -> None:
-        """Say at the end of a run that it lacks some videos.
-
-        Raises:
-            DataError: It does.
-        """
-        if self.refused:
-            told = "; ".join(f"{video!r} {why}" for video, why in self.refused.items())
-            raise DataError(
-                f"{len(self.refused)} videos were not run, so no archive is packed: {told}."
-            )
-
 
 def choose(split: Split, wanted: str | Sequence[str] | None) -> Chosen:
     """The videos of a split, or those of them that are wanted.

@@ -14,7 +14,7 @@ IMAGES = (".jpg", ".jpeg", ".png")
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm")
 # Snakemake fills in <word> and {word}; a backslash is a folder's end where archives are unpacked.
 _UNFIT = re.compile(r"<[a-z][a-z0-9_]*>|[{}\\\x00-\x1f\x7f]")
-_MAX_BYTES = 200  # file systems take 255; artifacts' suffixes and `.part` need some of them
+MAX_BYTES = 200  # file systems take 255; artifacts' suffixes and `.part` need some of them
 _MAX_LIST_BYTES = 16 << 20
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -37,8 +37,8 @@ def flaw_of_video(name: str) -> str:
         size = len(name.encode())
     except UnicodeEncodeError:
         return "is not in UTF-8"
-    if size > _MAX_BYTES:
-        return f"has {size} bytes, at most {_MAX_BYTES} leave room for suffixes"
+    if size > MAX_BYTES:
+        return f"has {size} bytes, at most {MAX_BYTES} leave room for suffixes"
     return ""
 
 
