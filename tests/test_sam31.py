@@ -282,6 +282,14 @@ def test_an_empty_prompt_is_refused(model: Network) -> None:
         own.condition(own.encode(CLIP[0]), np.zeros((60, 84), bool))
 
 
+def test_what_is_thinner_than_a_model_pixel_is_remembered(model: Network) -> None:
+    own = tracker(model)
+    image, speck = np.zeros((1200, 1600, 3), np.uint8), np.zeros((1200, 1600), bool)
+    speck[600, 800] = True
+    answer = own.condition(own.encode(image), speck)
+    assert 0 < int((answer.full > 0).sum()) < 10
+
+
 def test_a_trunk_pass_can_be_shared(model: Network) -> None:
     own = tracker(model)
     with torch.inference_mode():

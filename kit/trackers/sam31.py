@@ -124,7 +124,7 @@ class Sam31Tracker:
             soft = resized(share, 16 * grid, antialias=True)
             pointer, _ = self._network.point(encoded.prompt, soft)
             if self._config.door == "loop":
-                full = soft * 20 - 10
+                full = _seen_at_all(soft) * 20 - 10
                 low = resized(full, 4 * grid, antialias=True)
             else:
                 low = resized(share * 2048 - 1024, 4 * grid, antialias=True)
@@ -231,6 +231,15 @@ class Sam31Tracker:
         """[N, B, C] as [B, C, g, g]."""
         grid = self._sizes.grid
         return tokens.permute(1, 2, 0).reshape(tokens.shape[1], -1, grid, grid)
+
+
+def _seen_at_all(soft: Tensor) -> Tensor:
+    """Shares of a mask in each pixel; of what is thinner than that, as shares of its largest.
+
+    Nothing of it would be above one half, which is where memory sees an object.
+    """
+    largest = soft.max()
+    return soft / torch.where(largest >= 0.5, 1.0, largest)
 
 
 def build(model: Any, config: Config) -> Sam31Tracker:
