@@ -1,12 +1,12 @@
 """Phrases for objects, in a config or in a file beside it: video to object id to phrase."""
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kit.core.errors import ConfigError
+from kit.core.files import parse_json
 
 MAX_BYTES = 2**24
 
@@ -43,10 +43,10 @@ def _read(path: str) -> Any:
     try:
         if Path(path).stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path}: more than {MAX_BYTES} bytes of concepts.")
-        return json.loads(Path(path).read_text())
+        return parse_json(Path(path).read_text())
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file of concepts. Paths are from where snakemake is run."
         ) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not valid JSON ({error}).") from None

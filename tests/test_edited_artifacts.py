@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 from kit.cli import main
 from kit.core import grounds
-from kit.core.files import sha256
+from kit.core.files import MAX_JSON_DEPTH, sha256
 from kit.core.mask_archive import write_masks
 from kit.core.masks import encode_png, encode_rle
 from kit.core.types import Cycle, MaskNotes, State
@@ -265,3 +265,34 @@ def test_an_edited_file_is_refused_or_changes_nothing(
     finally:
         kind.file.write_bytes(data)
     assert refused > EDITS / len(NAMES_OF_KINDS) / 2  # most edits touch what is read
+
+
+@pytest.mark.parametrize("name", NAMES_OF_KINDS)
+def test_json_that_nests_too_deep_is_refused(
+    name: str, kinds: dict[str, Kind], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Just over the bound, which is far above what ours need and far below what Python can take."""
+    kind = kinds[name]
+    data = kind.file.read_bytes()
+    deep: Any = 0
+    for _ in range(MAX_JSON_DEPTH + 1):
+        deep = [deep]
+    try:
+        kind.file.write_bytes(kind.closed(data, deep))
+        status, _, _, error = ran(kind, capsys)
+    finally:
+        kind.file.write_bytes(data)
+    assert status == 2
+    assert str(kind.file) in error
+    assert f"nested more than {MAX_JSON_DEPTH} deep" in error or name in ("ledger", "candidates")
+
+
+@pytest.mark.parametrize("recipes", ["[" * 40 + "]" * 40, '{"one": 5}', '{"one": ["a", 1]}', "{"])
+def test_recipes_by_hand_that_are_none(
+    recipes: str, kinds: dict[str, Kind], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (command,) = kinds["audits"].commands
+    with pytest.raises(SystemExit) as end:
+        main([recipes if part.startswith("{") else part for part in command])
+    assert end.value.code == 2
+    assert "argument --recipes" in capsys.readouterr().err

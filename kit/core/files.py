@@ -92,7 +92,7 @@ def parse_json(data: bytes | str) -> Any:
     except RecursionError:
         raise ValueError(too_deep) from None
     level = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
+    for _ in range(MAX_JSON_DEPTH):
         inner = (held.values() if isinstance(held, dict) else held for held in level
                  if isinstance(held, (dict, list)))  # fmt: skip
         level = [held for some in inner for held in some if isinstance(held, (dict, list))]

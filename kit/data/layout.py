@@ -6,7 +6,6 @@ ROOT/meta.json      {"videos": {VIDEO: {"length", "height", "width", "objects"}}
 """
 
 import itertools
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 from kit.core.clutter import is_clutter
 from kit.core.errors import DataError
-from kit.core.files import MAX_JSON_BYTES, canonical_json, sha256
+from kit.core.files import MAX_JSON_BYTES, canonical_json, parse_json, sha256
 from kit.data import instead, likeness, names
 from kit.data.names import IMAGES, VIDEOS
 
@@ -150,12 +149,12 @@ def read_meta(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise DataError(f"{path}: {path.stat().st_size} bytes are too many for a meta file.")
-        videos = json.loads(path.read_bytes())["videos"]
+        videos = parse_json(path.read_bytes())["videos"]
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such meta file. Set `data.meta` to null if there is none."
         ) from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f'{path}: not of the form {{"videos": {{...}}}} ({error!r}).') from None
     if not isinstance(videos, dict):
         raise DataError(f'{path}: "videos" is no object.')

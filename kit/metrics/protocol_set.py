@@ -4,12 +4,12 @@ Label maps lie in VIDEO/FRAME.png, for SA-V in VIDEO/OBJECT/FRAME.png, in the gr
 the predictions alike. LVOS and YouTube-VOS need their meta file, and a list of what is unseen.
 """
 
-import json
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from kit.core.errors import DataError, KitError
+from kit.core.files import parse_json
 from kit.metrics.folders import Folder
 from kit.metrics.protocol_means import Key, Scores, aggregate
 from kit.metrics.protocol_video import Files, Span, Track, evaluate_video
@@ -111,9 +111,9 @@ def _meta(name: str, protocol: Protocol, meta: Path | None) -> dict[str, Any]:
     try:
         if meta.stat().st_size > MAX_META_BYTES:
             raise DataError(f"{meta}: {meta.stat().st_size} bytes, at most {MAX_META_BYTES}.")
-        videos = json.loads(meta.read_text())["videos"]
+        videos = parse_json(meta.read_text())["videos"]
         return {str(video): dict(info) for video, info in videos.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{meta}: no meta file of {name} ({type(error).__name__}: {error}). Expected is "
             '{"videos": {NAME: {"objects": {ID: ...}}}}, as the data set has it.'

@@ -7,7 +7,6 @@ hold unrounded numbers, intervals over videos, bins, segments and the curves ove
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from kit.core.clutter import is_clutter
 from kit.core.errors import DataError, KitError, SubmissionError
+from kit.core.files import MAX_JSON_BYTES, parse_json
 from kit.metrics import benchmark, report
 from kit.metrics.folders import Folder, Truth, open_folder
 
@@ -106,9 +106,11 @@ def _opened(gt: Path) -> Folder:
 def _listed(path: Path) -> dict[str, dict[str, Any]]:
     """The videos of a meta file."""
     try:
-        videos = json.loads(path.read_bytes())["videos"]
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes, at most {MAX_JSON_BYTES}")
+        videos = parse_json(path.read_bytes())["videos"]
         if not videos or not all(isinstance(entry, dict) for entry in videos.values()):
             raise TypeError("no objects by name")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: cannot be read as a meta file ({error!r}).") from None
     return dict(videos)

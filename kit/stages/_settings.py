@@ -1,11 +1,11 @@
 """Settings on a stage's command line: a JSON object, as the workflow cuts it out of the config."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from kit.core.errors import ConfigError
+from kit.core.files import parse_json
 
 SMALLER = "Use a device with more memory, a smaller model, or a method that looks at less at once."
 
@@ -33,8 +33,8 @@ def several(text: str) -> list[dict[str, Any]]:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_json(text)
+    except ValueError as error:
         raise argparse.ArgumentTypeError(f"not valid JSON ({error}): {text[:60]!r}") from None
 
 

@@ -5,7 +5,6 @@ each was made from the ones that lie there now, so that the page never shows a s
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from kit.report.content import Overview, Player, Recipe
 from kit.report.gather import Work
 from kit.report.playing import player
 from kit.report.sheet import sheets
+from kit.stages import _settings
 
 VERSION = 5
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the split's artifacts")
     parser.add_argument("--split", required=True, help="name of the split, for the title")
     parser.add_argument(
-        "--recipes", type=json.loads, required=True, help='JSON, {"name": ["path", "mining"], ...}'
+        "--recipes", type=_recipes, required=True, help='JSON, {"name": ["path", "mining"], ...}'
     )
     parser.add_argument(
         "--videos", nargs="+", action="extend", required=True, help="names of the videos"
@@ -37,9 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="page to write (.html)")
 
 
+def _recipes(text: str) -> list[Recipe]:
+    """Read `--recipes`; argparse prints what is wrong with it."""
+    named = _settings.parsed(text)
+    for name, parts in named.items():
+        if not isinstance(parts, list) or [type(part) for part in parts] != [str, str]:
+            raise argparse.ArgumentTypeError(f"{name}: expected [path, mining], got {parts!r:.60}")
+    return [Recipe(name, path, mining) for name, (path, mining) in named.items()]
+
+
 def run(args: argparse.Namespace) -> None:
     """Write the page, the pictures of one object after the other."""
-    recipes = [Recipe(name, path, mining) for name, (path, mining) in args.recipes.items()]
+    recipes: list[Recipe] = args.recipes
     # What mines least is what the others are compared with, in whichever order JSON brought them.
     recipes.sort(key=lambda recipe: recipe.path.count("."))
     work = Work(args.work, recipes, sorted(args.videos))

@@ -5,9 +5,10 @@ folder, at the same level as the video folders"), where false, missing or empty 
 unreachable addresses may make a submission invalid.
 """
 
-import json
 import re
 from typing import Any
+
+from kit.core.files import parse_json
 
 AGREEMENT = "By submitting the test results, I agree with the challenge terms and policies."
 MAX_BYTES = 1 << 20
@@ -20,8 +21,8 @@ def problems(data: bytes) -> list[str]:
     if len(data) > MAX_BYTES:
         return [f"{len(data):,} bytes; a team file has at most {MAX_BYTES:,}"]
     try:
-        team = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        team = parse_json(data)
+    except ValueError as error:
         return [f"not JSON: {error}"]
     if not isinstance(team, dict):
         return [f"expected a JSON object, found {type(team).__name__}"]
