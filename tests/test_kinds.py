@@ -145,7 +145,7 @@ def test_the_first_picture_of_a_phone(root: Path) -> None:
     assert indexed(root).shape == (HEIGHT, WIDTH)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turned_frames_are_read_upright(
     orientation: int, form: str, root: Path, capsys: pytest.CaptureFixture[str]
@@ -158,7 +158,8 @@ def test_turned_frames_are_read_upright(
     straight = indexed(root)
     assert straight.shape == (HEIGHT, WIDTH)
     told = capsys.readouterr().err
-    assert ("5 of 5 frames are turned upright" in told) == (orientation > 1)
+    if form != "TIFF":  # which Pillow turns by itself
+        assert ("5 of 5 frames are turned upright" in told) == (orientation > 1)
     for number, found in enumerate(Frames(straight)):
         assert np.abs(found.astype(int) - picture(number)).mean() < (12 if form == "JPEG" else 1)
 

@@ -3,7 +3,9 @@
 Every frame and every label map is judged here before a model, a training or a score sees it. What
 Pillow would change without a word (16 bits cut to 8, transparency dropped, small grey depths
 stretched, colours taken for ids) is either read as it was meant or refused with what it is and a
-command that converts it. Colour profiles (ICC, gamma) are ignored, as by every model's own loader.
+command that converts it. Whatever the row, transparency that shows, several pictures in one file
+and an orientation are looked at too. Colour profiles (ICC, gamma) are ignored, as by every model's
+own loader.
 """
 
 from dataclasses import dataclass
@@ -56,12 +58,12 @@ KINDS: Final = (
     Kind("P",    (1, 2, 4, 8), "palette",                 COLOURS,    INDICES),
     Kind("RGB",  (8,),         "RGB",                     COLOURS,    DAVIS),
     Kind("RGBA", (8,),         "RGB with transparency",   COLOURS,    DAVIS),
-    Kind("I;16", (16,),        "16-bit grey",             RANGE,     IDS),
-    Kind("RGB",  (16,),        "16-bit RGB",              RANGE,     _COLOURED),
-    Kind("RGBA", (16,),        "16-bit with transparency", RANGE,    _HALVED),
-    Kind("LA",   (16,),        "16-bit with transparency", RANGE,    _HALVED),
-    Kind("I",    (32,),        "32-bit grey",             RANGE,     _LOSSY),
-    Kind("F",    (32,),        "floating-point",          RANGE,     _LOSSY),
+    Kind("I;16", (16,),        "16-bit grey",             RANGE,      IDS),
+    Kind("RGB",  (16,),        "16-bit RGB",              RANGE,      _COLOURED),
+    Kind("RGBA", (16,),        "16-bit with transparency", RANGE,     _HALVED),
+    Kind("LA",   (16,),        "16-bit with transparency", RANGE,     _HALVED),
+    Kind("I",    (32,),        "32-bit grey",             RANGE,      _LOSSY),
+    Kind("F",    (32,),        "floating-point",          RANGE,      _LOSSY),
     Kind("CMYK", (8,),         "CMYK",                    _INKS,      _LOSSY),
 )  # fmt: skip
 

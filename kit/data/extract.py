@@ -94,7 +94,7 @@ def _check(source: Path, film: Film) -> None:
     if shown is not None and count > shown + unsure:
         raise DataError(
             f"{source}: {count} frames were decoded, but its edit list shows {shown}: this OpenCV "
-            f"({cv2.__version__}) does not follow it. Cut the file anew: ffmpeg -i {source.name} "
+            f"({cv2.__version__}) does not follow it. Write the cut out: ffmpeg -i {source.name} "
             f"-fps_mode passthrough -c:v libx264 -crf 10 {source.stem}.cut.mp4"
         )
 
