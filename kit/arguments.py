@@ -48,6 +48,6 @@ class Parser(argparse.ArgumentParser):
         return action is not None and (action.nargs is None or self._takes_more(flag))
 
     def _takes_more(self, flag: str) -> bool:
-        """Whether any number of values follows it; they are added to one another."""
+        """Whether any number of values follows it, which may come one by one as well."""
         action = self._option_string_actions.get(flag)
-        return action is not None and action.nargs == "+"
+        return isinstance(action, argparse._ExtendAction) and action.nargs == "+"

@@ -74,14 +74,20 @@ def test_ordinary_command_lines_mean_what_they_did(
 
 
 @pytest.mark.parametrize("command", [*STAGES, *TOOLS])
-def test_flags_with_many_values_add_them_up(command: str) -> None:
-    """Each value comes with its flag; those of other flags would replace one another."""
+def test_lists_of_videos_may_come_one_by_one(command: str) -> None:
+    """Each with its flag, so that any of them may start with a dash."""
     parser = _parser(command)
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     for action in commands.choices[command]._actions:
-        assert action.nargs != "*"
-        if action.nargs == "+" and action.option_strings:
+        if "--videos" in action.option_strings:
             assert isinstance(action, argparse._ExtendAction), action
+
+
+def test_a_list_that_does_not_add_up_is_left_to_argparse(parser: Parser) -> None:
+    sub = Parser()
+    sub.add_argument("--files", nargs="+", default=["own"])
+    assert sub.parse_args(["--files", "a", "b"]).files == ["a", "b"]
+    assert sub.parse_args([]).files == ["own"]
 
 
 @pytest.mark.parametrize("name", ["-QeQv9uDrYk", "--abcdefghi", "-hello"])
