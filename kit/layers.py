@@ -28,6 +28,7 @@ class Layer:
         depends: Further modules whose `VERSION` counts, as (family, name).
         whole: One file for all videos.
         target: Whether a run without named targets asks for every file of it.
+        beside: How further files of the rule end, which nothing else is made of.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Layer:
     depends: tuple[tuple[str, str], ...] = ()
     whole: bool = False
     target: bool = True
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,11 +202,12 @@ LAYERS = {
         Layer("fallback", ".zip", _compared, "path", "masks", part="fallback"),
         Layer("scores", ".json", _scored, "path", depends=_BY_MOSEV2),
         Layer("audits", ".json", _audited, "mining"),
-        Layer("results", "/results.json", _summed_up, "name", whole=True),
+        Layer("results", "/results.json", _summed_up, "name", whole=True,
+              beside=("/scores.txt", "/metrics.json", "/objects.csv")),
         Layer("meta", ".json", _own("frames"), whole=True, target=False),
-        Layer("submission", ".zip", _packed, "name", whole=True),
+        Layer("submission", ".zip", _packed, "name", whole=True, beside=(".manifest.json",)),
     )
-}
+}  # fmt: skip
 
 
 def needs(of: Part) -> Iterable[Need]:
@@ -264,3 +267,8 @@ def file(work: str, layer: str, key: str, video: str = "") -> str:
     """
     place = folder(work, layer, key)
     return (f"{place}/{video}" if video else place) + LAYERS[layer].suffix
+
+
+def beside(work: str, layer: str, key: str) -> list[str]:
+    """Further files of the rule that makes a part; see `file`."""
+    return [folder(work, layer, key) + suffix for suffix in LAYERS[layer].beside]

@@ -150,6 +150,10 @@ class Plan:
         known = key in self.parts[layer] and video in self._names
         return {"key": key, "video": video} if known else None
 
+    def outputs(self, part: Part) -> list[str]:
+        """All that the rule of a part makes of it: one that was removed is made again."""
+        return [*self.files(part), *layers.beside(self.work, part.layer.name, part.key)]
+
     def inputs(self, part: Part, video: str | None = None) -> dict[str, Files]:
         """What the job of a part reads, by the name of the input.
 

@@ -83,6 +83,11 @@ def made(layer):
     return layers.file(WORK, layer, key, video)
 
 
+def beside(layer):
+    """What else a rule makes."""
+    return layers.beside(WORK, layer, "{key}")
+
+
 def reads(layer):
     """Everything that a rule reads, named once the anchors that it rests on are chosen.
 
@@ -102,11 +107,11 @@ def every_file(part):
     """The files of all videos, named once the anchors that they rest on are chosen."""
     recipes = layers.gates(part)
     if not recipes:
-        return PLAN.files(part)
+        return PLAN.outputs(part)
 
     def files(wildcards):
         await_anchors(recipes)
-        return PLAN.files(part)
+        return PLAN.outputs(part)
 
     return files
 

@@ -58,9 +58,7 @@ rule results:
         reads("results"),
     output:
         made("results"),
-        f"{WORK}/results/{{key}}/scores.txt",
-        f"{WORK}/results/{{key}}/metrics.json",
-        f"{WORK}/results/{{key}}/objects.csv",
+        beside("results"),
     log:
         f"{WORK}/logs/results/{{key}}.log",
     wildcard_constraints:

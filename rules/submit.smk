@@ -32,7 +32,7 @@ rule submission:
         team=[TEAM] if TEAM else [],
     output:
         made("submission"),
-        f"{WORK}/submission/{{key}}.manifest.json",
+        beside("submission"),
     log:
         f"{WORK}/logs/submission/{{key}}.log",
     benchmark:

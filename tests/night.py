@@ -66,6 +66,7 @@ class Night:
         self.machine = folder / "machine"
         self.work = folder / "work" / "clips"
         self.gpus = 2
+        self.extra: dict[str, str] = {}  # of the environment
 
     @classmethod
     def new(cls, folder: Path, videos: int = 3) -> "Night":
@@ -102,6 +103,7 @@ class Night:
             "SIMULATED_FOLDER": str(self.machine),
             "TMPDIR": str(self.machine),
             "OMP_NUM_THREADS": "1",
+            **self.extra,
         }
 
     def start(self, *flags: str, cores: int = 2) -> subprocess.Popen[str]:

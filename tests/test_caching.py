@@ -18,6 +18,11 @@ from kit.core.files import sha256
 
 pytestmark = pytest.mark.workflow
 VIDEOS = 2
+MODELS = {  # names of tensors by which a run knows what it is given
+    "detector": ("vision_encoder.backbone.layers.0.a", "detr_decoder.b"),
+    "embedder": ("embeddings.register_tokens", "model.layer.0.attention.c"),
+    "tracker": ("vision_encoder.backbone.layers.0.a", "memory_encoder.d"),
+}
 
 
 def configured(values: dict[str, Any]) -> None:
@@ -39,10 +44,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Night:
     shutil.copytree(ROOT / "kit", night.folder / "code" / "kit", ignore=BYTECODE)
     (night.folder / "code" / "config").mkdir()
     shutil.copy(ROOT / "config" / "schema.yaml", night.folder / "code" / "config")
-    for name in ("detector", "embedder", "tracker"):
+    for name, tensors in MODELS.items():
         folder = night.folder / "weights" / name
         folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_text(f"weights of the {name}")
+        head = {"__metadata__": {"told": f"weights of the {name}"}}
+        head |= {t: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for t in tensors}
+        body = json.dumps(head).encode().ljust(512) + bytes(4)
+        (folder / "model.safetensors").write_bytes((512).to_bytes(8, "little") + body)
     night.configure(configured)
     images = night.folder / "data" / "JPEGImages" / "v1"
     shutil.copy(images / "00004.jpg", images / "00005.jpg")

@@ -26,6 +26,7 @@ from PIL import Image
 from kit.core import artifacts
 from kit.core.images import Frames
 from kit.core.types import Video
+from kit.data import layout
 from kit.data.layout import Split
 
 
@@ -199,6 +200,41 @@ def test_a_video_file(name: str, code: str, root: Path, tmp_path: Path) -> None:
 
 
 # --- what the plan sees ---------------------------------------------------------------------------
+
+
+def test_a_fingerprint_follows_links(root: Path) -> None:
+    """Into a store, where another content has another name, and may have the same size."""
+    split, store = Split(root), root / "store"
+    store.mkdir()
+    file = frame(root)
+    bytes_ = file.read_bytes()
+    (store / "one").write_bytes(bytes_)
+    (store / "two").write_bytes(bytes(reversed(bytes_)))
+    seen = []
+    for target in ("one", "two", "none"):
+        file.unlink()
+        file.symlink_to(store / target)
+        seen.append(split.fingerprint("clip"))
+    (store / "one").touch()
+    file.unlink()
+    file.symlink_to(store / "one")
+    assert split.fingerprint("clip") == seen[0]
+    (store / "one").write_bytes(bytes_ + b"more")
+    seen.append(split.fingerprint("clip"))
+    assert len(set(seen)) == 4
+
+
+def test_a_meta_file_is_parsed_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    parse = layout.parse_json
+    meta = root / "meta.json"
+    meta.write_text('{"videos": {"clip": {"length": 1}}}')
+    split = Split(root, meta="meta.json")
+    monkeypatch.setattr(layout, "parse_json", lambda data: (parsed.append(1), parse(data))[1])
+    assert [split.entry("clip") for _ in range(5)] == [{"length": 1}] * 5
+    assert len(parsed) == 1
+    meta.write_text('{"videos": {"clip": {"length": 12}}}')
+    assert split.entry("clip") == {"length": 12}
 
 
 def test_a_fingerprint_notices_an_exchange_but_no_touch(root: Path) -> None:

@@ -258,3 +258,47 @@ def test_no_home_at_all(environment: dict[str, str], shared_place: Path) -> None
 def test_a_home_that_can_be_written_is_used(tmp_path: Path) -> None:
     assert lent_cache({"HOME": str(tmp_path)}) == {}
     assert lent_cache({"HOME": "/nonexistent", "XDG_CACHE_HOME": str(tmp_path / "new")}) == {}
+
+
+def marked(snakemake: Path, file: str) -> Path:
+    """A mark as Snakemake 9.27 makes it of a file that a job has begun."""
+    from base64 import urlsafe_b64encode
+
+    text = urlsafe_b64encode(file.encode()).decode()
+    parts = [text[i : i + 254] for i in range(0, len(text), 254)]
+    mark = snakemake / "incomplete" / Path(*(f"@{part}" for part in parts[:-1]), parts[-1])
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text('{"external_jobid": null}')
+    return mark
+
+
+@pytest.mark.parametrize("name", ["clip", "a" * 200 + "/" + "b" * 100])
+def test_what_was_cut_off_unrecorded_is_made_again(name: str, tmp_path: Path) -> None:
+    snakemake = tmp_path / ".snakemake"
+    file, other = (tmp_path / f"work/masks/{name}{end}.zip" for end in ("", "-recorded"))
+    file.parent.mkdir(parents=True)
+    file.touch()
+    other.touch()
+    mark = marked(snakemake, f"work/masks/{name}.zip")
+    gone = marked(snakemake, "work/masks/never.zip")
+    (snakemake / "incomplete" / "no mark!").touch()
+    assert claim.drop_unrecorded(snakemake) == [file]
+    assert (file.exists(), other.exists()) == (False, True)
+    assert (mark.exists(), gone.exists()) == (False, False)
+    assert claim.drop_unrecorded(snakemake) == []
+
+
+def test_results_without_any_record_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    snakemake, masks = tmp_path / ".snakemake", tmp_path / "work" / "masks" / "p"
+    masks.mkdir(parents=True)
+    (snakemake / "metadata").mkdir(parents=True)
+    claim.recover(snakemake, tmp_path / "work")
+    assert capsys.readouterr().err == ""
+    (masks / "clip.zip").touch()
+    claim.recover(snakemake, tmp_path / "work")
+    assert "a setting changed since then is not noticed" in capsys.readouterr().err
+    (snakemake / "metadata" / "eA==").touch()
+    claim.recover(snakemake, tmp_path / "work")
+    assert capsys.readouterr().err == ""

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,8 @@ class Split:
     def fingerprint(self, video: str) -> str:
         """What the sources of a video look like from outside, without reading the frames.
 
-        Names and sizes of frames, and the content of the first label map and of the meta entry:
-        enough to notice an exchange, deaf to a mere touch.
+        Names and sizes of frames, where links among them lead, and the content of the first label
+        map and of the meta entry: enough to notice an exchange, deaf to a mere touch.
         """
         source = self.source(video)
         here = [source] if source.is_file() else source.iterdir()
@@ -132,28 +133,53 @@ class Split:
         labels = label_files(self.labels(video))
         first = labels[0] if labels else None
         seen = {
-            "frames": sorted([f.name, f.lstat().st_size] for f in files),
+            "frames": sorted(_looks(f) for f in files),
             "first": first and [first.name, sha256(first)],
-            "labels": sorted([p.name, p.lstat().st_size] for p in labels),
+            "labels": sorted(_looks(p) for p in labels),
             "meta": self.entry(video),
         }
         return sha256(canonical_json(seen).encode())[:16]
 
 
+def _looks(file: Path) -> list[object]:
+    """Name and size of a file; of a link, those of the file and the place that it leads to.
+
+    Links into a store (git-annex, DVC, a hub's cache) lead elsewhere when the content is another.
+    """
+    if not file.is_symlink():
+        return [file.name, file.lstat().st_size]
+    try:
+        return [file.name, file.stat().st_size, str(file.readlink())]
+    except OSError:  # it leads nowhere, or in a circle: the stage says so
+        return [file.name, 0, str(file.readlink())]
+
+
 def read_meta(path: Path) -> dict[str, Any]:
-    """The `videos` of a meta file.
+    """The `videos` of a meta file, which is parsed once however many videos ask.
 
     Raises:
         DataError: The file is missing, too large, or no meta file.
     """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise DataError(f"{path}: {path.stat().st_size} bytes are too many for a meta file.")
-        videos = parse_json(path.read_bytes())["videos"]
+        seen = path.stat()
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such meta file. Set `data.meta` to null if there is none."
         ) from None
+    return _parsed(path, (seen.st_size, seen.st_mtime_ns, seen.st_ino))
+
+
+@lru_cache(maxsize=1)
+def _parsed(path: Path, looks: tuple[int, int, int]) -> dict[str, Any]:
+    """The same; another look of the file is another one.
+
+    Raises:
+        DataError: The file is missing, too large, or no meta file.
+    """
+    try:
+        if looks[0] > MAX_JSON_BYTES:
+            raise DataError(f"{path}: {looks[0]} bytes are too many for a meta file.")
+        videos = parse_json(path.read_bytes())["videos"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f'{path}: not of the form {{"videos": {{...}}}} ({error!r}).') from None
     if not isinstance(videos, dict):

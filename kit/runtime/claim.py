@@ -3,9 +3,15 @@
 Snakemake's own lock is a file, which kill -9 leaves behind. Beside it lies one with a `flock`,
 which the kernel drops, and with the number of a process that has not ended in order: whoever gets
 that lock and finds such a number knows that Snakemake's is a dead one's.
+
+Of a job that is begun Snakemake keeps a mark until it has recorded how its files were made. A file
+that has its name and no record would be kept whatever the configuration says later: Snakemake asks
+for marks only where it knows from the start that there will be a job. So what is marked is removed
+here, and made again.
 """
 
 import atexit
+import base64
 import hashlib
 import os
 import pwd
@@ -38,6 +44,15 @@ def recover(snakemake: Path, work: Path) -> None:
         _check_access(folder)
     if (snakemake / PAGE).is_file() and not _unlock(snakemake):
         return
+    dropped = drop_unrecorded(snakemake)
+    if dropped:
+        print(f"{len(dropped)} files of jobs that were cut off are made again", file=sys.stderr)
+    if _is_unknown(snakemake, work):
+        print(
+            f"{work} holds results, and {snakemake}, which says how they were made, is empty: a "
+            f"setting changed since then is not noticed. If one was, remove {work} and run again",
+            file=sys.stderr,
+        )
     count = redate(work, time.time()) if os.access(work, os.W_OK) else 0
     tried = broken.forget(work) if os.access(work, os.W_OK) else 0
     if tried:
@@ -58,6 +73,44 @@ def _unlock(snakemake: Path) -> bool:
     _tell(lock, "")
     os.close(lock)
     return True
+
+
+def drop_unrecorded(snakemake: Path) -> list[Path]:
+    """Remove what jobs made that were cut off before Snakemake had recorded it.
+
+    Args:
+        snakemake: The `.snakemake` of a working directory in which nobody is at work.
+
+    Returns:
+        The files that were removed.
+    """
+    found, marks = [], snakemake / "incomplete"
+    for mark in [path for path in marks.rglob("*") if path.is_file()]:
+        file = _marked(mark.relative_to(marks))
+        if file is None:
+            continue
+        path = snakemake.parent / file
+        if path.is_file():
+            path.unlink()
+            found.append(path)
+        mark.unlink(missing_ok=True)  # last: who is killed in between finds it again
+    return found
+
+
+def _marked(mark: Path) -> str | None:
+    """The file that a mark of Snakemake 9.27 stands for: base64, cut where names get too long."""
+    text = "".join(part.removeprefix("@") for part in mark.parts)
+    try:
+        return base64.urlsafe_b64decode(text).decode()
+    except ValueError:
+        return None
+
+
+def _is_unknown(snakemake: Path, work: Path) -> bool:
+    """Whether there are results, and no record of any."""
+    masks = next((work / "masks").glob("*/*.zip"), None) if work.is_dir() else None
+    records = snakemake / "metadata"
+    return masks is not None and not any(path.is_file() for path in records.rglob("*"))
 
 
 def claim(snakemake: Path, work: Path) -> None:

@@ -5,10 +5,17 @@ SIMULATED_FOLDER=F   Workers run stand-ins for torch and for the methods; what t
                      stands in F/faults.json, read anew at every frame: {VIDEO: {"frame": 2,
                      "do": "kill", "device": "0", "times": 1}}. F/seconds, if there, is how long a
                      model takes for a video.
+SIMULATED_MOMENT     When whom to signal; see `moments`.
 """
 
 import os
 import sys
+
+if "SIMULATED_MOMENT" in os.environ:
+    import moments
+
+    os.environ.setdefault("SIMULATED_SNAKEMAKE", str(os.getpid()))
+    moments.install()
 
 if "SIMULATED_GPUS" in os.environ and "snakemake" in sys.orig_argv:
     from kit.runtime import devices
