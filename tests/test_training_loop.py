@@ -7,18 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from kit.cli import main
-from kit.core.errors import DataError
+from kit.core.errors import ArtifactError, DataError, WeightsError
 from kit.runtime import models
-from kit.training import loop, optimiser, recipe
+from kit.training import checkpoint, loop, optimiser, recipe
 from kit.training.objective import Outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -141,6 +144,60 @@ def test_a_damaged_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / loop.CHECKPOINT).write_bytes(b"half")
     assert train(tmp_path) == 2
     assert "not a readable checkpoint" in capsys.readouterr().err
+
+
+def contents(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Header and tensors of a checkpoint."""
+    with safe_open(path, framework="pt") as opened:
+        header = json.loads((opened.metadata() or {})["header"])
+        return header, {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+
+
+EDITS: list[tuple[str, Callable[[dict[str, Any], dict[str, torch.Tensor]], Any], str]] = [
+    ("no step", lambda header, tensors: header.pop("step"), "`step`: expected an integer"),
+    ("half a step", lambda header, tensors: header.update(step=1.5), "found 1.5"),
+    ("a step before the first", lambda header, tensors: header.update(step=-1), "found -1"),
+    ("a weight gone", lambda header, tensors: tensors.pop("model.weight"), "model.weight"),
+    ("a weight too many", lambda header, tensors: tensors.update({"model.x": torch.ones(1)}),
+     "model.x"),
+    ("a mean of another shape",
+     lambda header, tensors: tensors.update({"mean.bias": torch.ones(9)}), "mean.bias"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("edit", "words"), [e[1:] for e in EDITS], ids=[e[0] for e in EDITS])
+def test_an_edited_checkpoint_is_refused(
+    edit: Callable[[dict[str, Any], dict[str, torch.Tensor]], Any], words: str, tmp_path: Path
+) -> None:
+    model, path = nn.Linear(2, 3), tmp_path / "c.safetensors"
+    optimizer = torch.optim.AdamW(
+        [{"params": list(model.parameters()), "names": ["weight", "bias"]}]
+    )
+    mean = {"bias": torch.zeros(3)}
+    checkpoint.write(path, 4, "digest", model, optimizer, mean)
+    assert checkpoint.read(path, "digest", model, optimizer, mean) == 4
+    header, tensors = contents(path)
+    edit(header, tensors)
+    save_file(tensors, path, {"header": json.dumps(header)})
+    with pytest.raises(WeightsError, match=words) as told:
+        checkpoint.read(path, "digest", model, optimizer, mean)
+    assert str(path) in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"schema": "model/1"}', "`tokenizer`: expected a text, found nothing"),
+        ('{"schema": "model/1", "tokenizer": 5}', "`tokenizer`: expected a text, found 5"),
+        ('{"schema": "model/9", "tokenizer": "tiny"}', "expected schema model/1, found model/9"),
+        ("[", "not valid JSON"),
+    ],
+)
+def test_a_trained_model_that_is_described_wrongly(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(ArtifactError, match=words) as told:
+        models.tokenizer_of({"source": str(tmp_path)})
+    assert str(tmp_path / "model.json") in str(told.value)
 
 
 @pytest.mark.parametrize(
