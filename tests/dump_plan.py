@@ -76,7 +76,12 @@ def planned(snakefile: Path) -> list[tuple[str, Any]]:
         with contextlib.redirect_stdout(io.StringIO()):
             workflow.dag().printrulegraph()
         jobs = workflow._workflow.dag.jobs
-        return [(f"{j.rule.name} {' '.join(map(str, j.wildcards))}".strip(), j) for j in jobs]
+        return [(" ".join([job.rule.name, *words(job)]), job) for job in jobs]
+
+
+def words(job: Any) -> list[str]:
+    """A job's wildcards in the order of their names; their own is another one in each process."""
+    return [str(value) for _, value in sorted(job.wildcards.items())]
 
 
 if __name__ == "__main__":
