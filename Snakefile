@@ -29,6 +29,7 @@ include: "rules/report.smk"
 
 find_by_name(PLAN)
 inspect_once()
+know_local_files()
 format_once()
 
 

@@ -63,6 +63,7 @@ rule make:
 
 
 find_by_name(Files())
+know_local_files()
 inspect_once()
 format_once()
 
@@ -77,6 +78,7 @@ onstart:
     told = snakemake.rules.get_function_params
     print("inspected once:", told(made) is told(made), list(told(made)))
     job = next(job for job in workflow.dag.jobs if job.rule.name == "anchors")
+    print("stored:", [file.is_storage for file in job.output])
     print("formatted once:", job.shellcmd is job.shellcmd, job.shellcmd[-1])
     job.attempt = 2
     print("formatted for another attempt:", job.shellcmd[-1])
@@ -142,6 +144,10 @@ def test_producers_are_found_by_name(run: str) -> None:
 
 def test_functions_are_inspected_once(run: str) -> None:
     assert "inspected once: True ['wildcards']\n" in run
+
+
+def test_files_are_local(run: str) -> None:
+    assert "stored: [False, False]\n" in run
 
 
 def test_commands_are_formatted_once_an_attempt(run: str) -> None:
