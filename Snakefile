@@ -6,6 +6,7 @@ frames -> candidates -> features -> anchors -> masks -> scores -> results, submi
 from snakemake.logging import logger
 from snakemake.utils import min_version
 
+from kit import snakemake_internals as internals
 from kit.runtime import narrator, reachable
 
 min_version("9.27")
@@ -17,7 +18,6 @@ if not workflow.config_settings.configfiles:
     configfile: "config/config.yaml"
 
 
-include: "rules/snakemake_internals.smk"
 include: "rules/common.smk"
 include: "rules/train.smk"
 include: "rules/mine.smk"
@@ -27,10 +27,7 @@ include: "rules/submit.smk"
 include: "rules/report.smk"
 
 
-find_by_name(PLAN)
-inspect_once()
-know_local_files()
-format_once()
+internals.find_by_name(workflow, PLAN)
 
 
 # Too short to wait in a cluster's queue.
@@ -56,11 +53,11 @@ rule all:
 onstart:  # never in a dry run, which shows Snakemake's own reasons
     checked(lambda: claim(Path(".snakemake"), Path(WORK)))
     PLAN.record_refused()
-    if rules_to_run() & USING_WEIGHTS:
+    if internals.rules_to_run(workflow) & reachable.RULES:
         checked(lambda: reachable.check(CONFIG.models()))
     narrator.attach(logger.handlers)
-    lift_rate()
-    keep_plan()
+    internals.lift_rate(workflow)
+    internals.keep_plan()
 
 
 onsuccess:

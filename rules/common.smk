@@ -11,6 +11,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from kit import layers
+from kit import snakemake_internals as internals
 from kit.config import Config
 from kit.core import broken
 from kit.core.errors import KitError
@@ -43,7 +44,9 @@ def checked(make):
         raise WorkflowError(str(error)) from None
 
 
-CONFIG = checked(lambda: Config(as_given()))
+internals.plan_once()
+await_anchors = internals.waiting(checkpoints)
+CONFIG = checked(lambda: Config(internals.as_given(workflow)))
 PLAN = checked(lambda: Plan(CONFIG))
 WORK, VIDEOS = PLAN.work, PLAN.videos
 PYTHON = sys.executable  # rules run with the interpreter that runs Snakemake
@@ -58,7 +61,7 @@ os.environ[broken.VARIABLE] = WORK  # a job of one video that fails leaves a rec
 RUN = checked(
     lambda: client.announce(SETUP.get("slots", 1), SETUP.get("resident", True))
 )
-offer_devices(len(RUN.devices) * RUN.slots if RUN else 0)
+internals.offer_devices(workflow, len(RUN.devices) * RUN.slots if RUN else 0)
 
 
 def any_of(names):

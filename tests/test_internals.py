@@ -6,18 +6,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from night import ROOT
 
 pytestmark = pytest.mark.workflow
-SNAKEFILE = f"""
+SNAKEFILE = """
 from types import SimpleNamespace
 
-include: "{ROOT}/rules/snakemake_internals.smk"
+from kit import snakemake_internals as internals
 
 import gc
 
-offer_devices(3)
-print("given:", as_given())
+internals.plan_once()
+internals.offer_devices(workflow, 3)
+print("given:", internals.as_given(workflow))
+AWAIT = internals.waiting(checkpoints)
 COLLECTED = gc.isenabled()
 
 
@@ -27,15 +28,15 @@ class Files:
 
     def find(self, name, path):
         _, key, video = path.split("/") if path.startswith("anchors/") else ("", "", "")
-        return {{"key": key, "video": video}} if video in ("a", "b") else None
+        return {"key": key, "video": video} if video in ("a", "b") else None
 
 
 CHAIN = [SimpleNamespace(mining="first"), SimpleNamespace(mining="second")]
 
 
 def made(wildcards):
-    await_anchors(CHAIN)
-    return expand("made/{{video}}", video=["a", "b"])
+    AWAIT(CHAIN)
+    return expand("made/{video}", video=["a", "b"])
 
 
 rule all:
@@ -45,37 +46,34 @@ rule all:
 
 checkpoint anchors:
     output:
-        expand("anchors/{{{{key}}}}/{{video}}", video=["a", "b"]),
+        expand("anchors/{{key}}/{video}", video=["a", "b"]),
     resources:
         tries=lambda wildcards, attempt: attempt,
     shell:
-        "touch {{output}} # {{resources.tries}}"
+        "touch {output} # {resources.tries}"
 
 
 rule make:
     input:
-        "anchors/first/{{video}}",
-        "anchors/second/{{video}}",
+        "anchors/first/{video}",
+        "anchors/second/{video}",
     output:
-        "made/{{video}}",
+        "made/{video}",
     shell:
-        "touch {{output}}"
+        "touch {output}"
 
 
-find_by_name(Files())
-know_local_files()
-inspect_once()
-format_once()
+internals.find_by_name(workflow, Files())
 
 
 onstart:
-    keep_plan()
+    internals.keep_plan()
     print("collected:", COLLECTED, gc.isenabled(), gc.get_freeze_count() > 0)
     index = workflow.dag.output_index
     print("makers:", *[[one.name for one in index.match_producers(path)] for path in
                        ("anchors/first/b", "anchors/first/c", "made/a")])
     print("wildcards:", rules.anchors.rule.get_wildcards("anchors/first/b"))
-    told = snakemake.rules.get_function_params
+    told = internals.common.get_function_params
     print("inspected once:", told(made) is told(made), list(told(made)))
     job = next(job for job in workflow.dag.jobs if job.rule.name == "anchors")
     print("stored:", [file.is_storage for file in job.output])
@@ -84,9 +82,9 @@ onstart:
     print("formatted for another attempt:", job.shellcmd[-1])
     job.attempt = 1
     print("limited before:", workflow.scheduler.job_rate_limiter is not None)
-    lift_rate()
+    internals.lift_rate(workflow)
     print("limited:", workflow.scheduler.job_rate_limiter is not None)
-    print("to run:", *sorted(rules_to_run()))
+    print("to run:", *sorted(internals.rules_to_run(workflow)))
     print("devices:", workflow.global_resources["gpu"].value)
 """
 

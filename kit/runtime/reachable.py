@@ -22,6 +22,12 @@ ADVICE = (
 TRAINED = "model.json"  # in the folder of a model that the kit has trained
 _FILE = "config.json"  # which every model on the hub has
 
+# Rules that load models, and what these wait for: more of them may come once anchors are chosen.
+RULES = {
+    "finetune", "frames", "candidates", "union", "features", "manifest", "anchors", "masks",
+    "verify", "rivals",
+}  # fmt: skip
+
 
 def check(models: Iterable[Mapping[str, Any]]) -> None:
     """Refuse weights that cannot be had.
