@@ -18,7 +18,7 @@ from kit.runtime import models
 def no_waiting() -> Iterator[None]:
     """A test that waits for a pipe is stopped, not the suite."""
     signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.alarm(60)
+    signal.alarm(20)
     yield
     signal.alarm(0)
 

@@ -63,6 +63,8 @@ def write(path: Path, broken: Broken, work: Path | None = None) -> None:
 def read(path: Path) -> Broken | None:
     """The record that stands at a path; None if it is an artifact, or nothing is there."""
     try:
+        if files.unlike_a_file(path):  # a pipe would be waited for; who reads it says what it is
+            return None
         with path.open("rb") as stream:
             if stream.read(len(_HEAD)) != _HEAD:
                 return None
