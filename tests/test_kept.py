@@ -120,7 +120,11 @@ def made(work: Work, *words: str) -> tuple[bytes, dict[str, Any]]:
 
 
 METHODS: list[tuple[str, str, dict[str, Any]]] = [
-    *[(name, "sam2", {}) for name in plugins.names("propagators")],
+    *[
+        (name, "sam2", {})
+        for name in plugins.names("propagators")
+        if plugins.needs("propagators", name)
+    ],  # without a model no track is kept
     ("greedy", "sam3", {}),
     ("greedy", "sam2", {"direction": "backward"}),
     ("greedy", "sam2", {"direction": "both"}),
