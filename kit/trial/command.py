@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.config import load
-from kit.core import files, images
+from kit.core import files, images, weights
 from kit.core.errors import ConfigError, DataError
 from kit.core.images import first_mask
 from kit.core.types import Prompt, Video
@@ -28,10 +28,11 @@ from kit.trial import first, worth
 
 DONE = "try.json"  # marks a folder as ours
 TINY = {"source": "tiny"}
+WIDE = {"source": str(weights.TINY / "wide" / "sam2")}  # of the family, trained on real things too
 EMBEDDED: Mapping[str, Mapping[str, Any]] = {
-    "sam2": {"method": "greedy", "tracker": {"method": "sam2", "model": TINY}},
+    "sam2": {"method": "greedy", "tracker": {"method": "sam2", "model": WIDE}},
     "sam3": {"method": "greedy", "tracker": {"method": "sam3", "model": TINY}},
-    "tree": {"method": "memory_tree", "tracker": {"method": "sam2", "model": TINY}},
+    "tree": {"method": "memory_tree", "tracker": {"method": "sam2", "model": WIDE}},
     "hold": {"method": "hold"},
     "flow": {"method": "flow"},
 }

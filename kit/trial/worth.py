@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.core import files
+from kit.core import files, weights
 
 NUMBERS = Path(__file__).with_name("real.json")  # benchmarks/real.py --output
 WAYS = {
@@ -22,7 +22,7 @@ def words(chosen: Mapping[str, Any]) -> str:
     model = chosen.get("tracker", {}).get("model", {})
     if not model:
         return f"Made by `{chosen['method']}`, which uses no model: what a tracker has to beat."
-    if model["source"] != "tiny":
+    if model["source"] != "tiny" and not Path(model["source"]).is_relative_to(weights.TINY):
         return f"Made with the weights {model['source']}."
     found = files.read_json(NUMBERS)
     means = ", ".join(f"{WAYS[way]} {mean:.2f}" for way, (mean, _) in found["mean"].items())
