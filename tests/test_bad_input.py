@@ -320,7 +320,8 @@ SETTINGS: list[tuple[str, str, tuple[str, ...]]] = [
     ("candidates", '{"method": "exemplar_tokens"}', ("`model` must be", '"source"', "got None")),
     ("features", '{"method": "dinov3", "model": "dinov3"}', ("`model` must be", "got 'dinov3'")),
     ("masks", '{"method": "greedy"}', ("`tracker` must be", '"method"', "got None")),
-    ("masks", '{"tracker": {"method": "sam3"}}', ("`model` must be", "got None")),
+    ("masks", '{"tracker": {"method": "sam3"}}', ("no method `None`", "greedy")),
+    ("masks", '{"method": "greedy", "tracker": {"method": "sam3"}}', ("`model` must", "got None")),
     ("draw", '{"frame": 9}', ("data.draw: unknown key `frame`", "mean `frames`?")),
     ("draw", '{"frames": "9"}', ("data.draw.frames", "type integer", "'9'")),
 ]
