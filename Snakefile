@@ -73,6 +73,6 @@ onerror:
     say_set_aside()
     say_broken()
     print(
-        "Some jobs failed; their logs are named above. Everything finished is kept: mend the"
+        "Some jobs failed; their logs are named above. Everything finished is kept: fix the"
     )
     print("cause and run the same command again.")

@@ -101,7 +101,7 @@ def _done(command: str | None, arguments: Sequence[str]) -> Outcome:
 
 
 def _explained(command: str | None, run: Callable[[], Outcome]) -> Outcome:
-    """How a command ended; what its user can mend is printed and becomes status 2."""
+    """How a command ended; what its user can fix is printed and becomes status 2."""
     try:
         return run()
     except KitError as error:
@@ -109,19 +109,19 @@ def _explained(command: str | None, run: Callable[[], Outcome]) -> Outcome:
     except KeyboardInterrupt:
         outcome = Outcome(INTERRUPTED, "interrupted; nothing half-written is left")
     except OSError as error:
-        if error.errno not in _MENDABLE:
+        if error.errno not in _FIXABLE:
             raise
         where = f" ({error.filename})" if error.filename else ""
         outcome = Outcome(
             2,
-            f"{error.strerror}{where}. {_MENDABLE[error.errno]} "
+            f"{error.strerror}{where}. {_FIXABLE[error.errno]} "
             "Nothing half-written is left; then run the same command again.",
         )
     print(f"kit {command}: {outcome.why}" if command else f"kit: {outcome.why}", file=sys.stderr)
     return outcome
 
 
-_MENDABLE = {
+_FIXABLE = {
     errno.ENOSPC: "Free some space, or point `work` in the config to a larger disk.",
     errno.EDQUOT: "Your disk quota is used up: free some space or have it raised.",
     errno.EFBIG: "The disk, or `ulimit -f`, allows no file of that size.",

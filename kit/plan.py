@@ -159,7 +159,7 @@ class Plan:
 
         Beside what its command names: the models that were trained for it; and for what is made
         from one video's masks, the decisions that those rest on. When a checkpoint ends, Snakemake
-        looks anew only at jobs that name its files: others would keep a mark that the masks before
+        looks again only at jobs that name its files: others would keep a mark that the masks before
         them have lost, and run in vain.
 
         Args:
@@ -220,7 +220,7 @@ class Plan:
             return f"unreadable: {error}"
 
     def length(self, video: str) -> int:
-        """About how many frames a video has: the longest go first, lest one be left at the end."""
+        """About how many frames a video has: the longest go first, to leave none for the end."""
         if self.is_drawn:
             return 0
         return self._outline(video)[0]

@@ -46,7 +46,7 @@ _SPLIT: Settings = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("--write", type=Path, help="file whose part on methods is to be made anew")
+    parser.add_argument("--write", type=Path, help="file whose part on methods is to be made again")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -32,12 +32,12 @@ def say_broken():
     lost = broken.records(Path(WORK))
     if lost:
         print("\n".join(broken.told(lost, len(PLAN.named))))
-        print("Mend the cause and run again: those videos run, then what sums up.")
+        print("Fix the cause and run again: those videos run, then what sums up.")
     return bool(lost)
 
 
 def checked(make):
-    """Make a value, or stop with the message alone if the user can mend the cause."""
+    """Make a value, or stop with the message alone if the user can fix the cause."""
     try:
         return make()
     except KitError as error:

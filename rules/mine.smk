@@ -9,7 +9,7 @@ MAKES    {WORK}/frames/VIDEO.json
 
 Sources. What searches frames is one rule, `candidates`; its unit is a vision pass: a preset, or
 several that can share one ("exemplar+concept"). A `union` merges the files of several passes and
-searches nothing, so each pass is made once, whoever uses it.
+searches nothing, so each pass is made once, however many use it.
 
 Two passes. A recipe may go on from another one (`after`): its masks and anchors are then evidence
 like candidates and features are, and nothing else changes. What is made from them carries the path

@@ -40,7 +40,7 @@ rule masks:
 
 
 rule emission:
-    """Decide anew when an object is present and who wins an overlap; no model is run."""
+    """Decide again when an object is present and who wins an overlap; no model is run."""
     message:
         "emission {wildcards.video} ({wildcards.key})"
     input:

@@ -1,7 +1,7 @@
 """The one exception tree.
 
 ```
-KitError                 a user can mend it: printed without traceback, exit 2
+KitError                 a user can fix it: printed without traceback, exit 2
 ├── ConfigError          a key or a value of the configuration
 ├── DataError            frames, annotations, meta: what the user brought
 ├── ArtifactError        a file of ours: missing, damaged, out of date
@@ -16,7 +16,7 @@ A message says what, where, both values, the likely cause and the fix.
 
 
 class KitError(Exception):
-    """Base of everything a user can mend."""
+    """Base of everything a user can fix."""
 
 
 class ConfigError(KitError):

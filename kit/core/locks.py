@@ -1,4 +1,4 @@
-"""Locks that the kernel drops when whoever holds them ends, however that is.
+"""Locks that the kernel drops when the process that holds them ends, however that is.
 
 Not every file system has them: Lustre mounted without `flock`, some FUSE and NFS mounts.
 """

@@ -35,7 +35,7 @@ START = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"
 END = b"\0\0\0\0IEND\xaeB`\x82"
 GREY, PALETTE = 0, 3
 # glibc hands freed blocks as large as a frame back to the system and fetches every page of the next
-# one anew, until it has seen a larger block freed; at 1080p that would cost more than inflating.
+# one again, until it has seen a larger block freed; at 1080p that would cost more than inflating.
 np.empty(30 << 20, dtype=np.uint8)
 MAX_PIXELS = 1 << 26  # more is left to Pillow, which guards against bombs
 

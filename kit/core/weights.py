@@ -1,7 +1,7 @@
 """What a checkpoint is, by its content: other weights under the same path are another model.
 
 Gigabytes are read once: digests are remembered, with what the file system says of the file, in the
-user's cache folder. Whoever may not write there reads them each time.
+user's cache folder. Where that cannot be written they are read each time.
 """
 
 import os

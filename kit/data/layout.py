@@ -264,5 +264,5 @@ def _check_numbers(folder: Path, numbered: list[tuple[int, str]], complete: bool
             raise DataError(
                 f"{folder}: a gap: {later} follows {earlier}, though frames go in steps of 1. "
                 f"{step - 1} file(s) are missing; copy them again. If they were left out on "
-                "purpose, say so by the video's `length` in a meta file, or number them anew."
+                "purpose, say so by the video's `length` in a meta file, or number them again."
             )

@@ -1,6 +1,6 @@
 """Which layout a folder looks like, told by its files' names: for messages, and for readers.
 
-Whoever reads one layout and is given another says which one it looks like. Opens no picture.
+A reader of one layout that is given another says which one it looks like. Opens no picture.
 """
 
 import re

@@ -41,7 +41,7 @@ Departures:
   attended to are limited (`Span.anchors`) the first one always is among them, as upstream. However
   many prompts, at least `recent` frames are recalled.
 - Areas and boxes are measured at the model's input size and not at that of the video.
-- The memory of a held frame stays as it was made; upstream makes it anew, as of a prompt's mask.
+- The memory of a held frame stays as it was made; upstream makes it again, as of a prompt's mask.
 """
 
 from collections import deque

@@ -1,6 +1,6 @@
 """Pictures small enough to be carried along: frames as JPEG, masks as outlines.
 
-An outline is drawn over the frame by whoever looks at the page: a frame is stored once however many
+An outline is drawn over the frame where the page is looked at: a frame is stored once however many
 recipes there are, and stays sharp at any size.
 """
 

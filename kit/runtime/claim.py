@@ -1,8 +1,8 @@
 """A folder made fit for a run: unlocked if the last run was killed, its dates in order, claimed.
 
 Snakemake's own lock is a file, which kill -9 leaves behind. Beside it lies one with a `flock`,
-which the kernel drops, and with the number of a process that has not ended in order: whoever gets
-that lock and finds such a number knows that Snakemake's is a dead one's.
+which the kernel drops, and with the number of a process that has not ended in order: a run that
+gets that lock and finds such a number knows that Snakemake's is a dead one's.
 
 Of a job that is begun Snakemake keeps a mark until it has recorded how its files were made. A file
 that has its name and no record would be kept whatever the configuration says later: Snakemake asks
@@ -58,7 +58,7 @@ def recover(snakemake: Path, work: Path) -> None:
     if tried:
         print(f"videos that broke in the last run and are tried again: {tried}", file=sys.stderr)
     if count:
-        print(f"{count} files are dated ahead of the clock: dated anew, in order", file=sys.stderr)
+        print(f"{count} files are dated ahead of the clock: dated again, in order", file=sys.stderr)
 
 
 def _unlock(snakemake: Path) -> bool:

@@ -199,7 +199,7 @@ def _choice(run: Run, gpu: bool, failed: Sequence[Slot]) -> list[Slot]:
     if not usable:
         raise DeviceError(
             f"no device is left: jobs failed on {', '.join(aside)} that did well elsewhere. The "
-            "logs of those jobs say how; what is finished stays, so mend it and run again."
+            "logs of those jobs say how; what is finished stays, so fix that and run again."
         )
     tried = {slot.unit for slot in failed}
     left = [slot for slot in usable if slot.unit not in tried]

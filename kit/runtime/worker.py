@@ -103,7 +103,7 @@ class Worker:
                 with link:
                     self._serve(link)
         except KeyboardInterrupt:
-            pass  # whoever waited for the job is gone
+            pass  # the process that waited for the job is gone
         finally:
             self._leave()
 

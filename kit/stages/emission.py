@@ -1,4 +1,4 @@
-"""Decide anew what is emitted: when an object counts as present, and who wins an overlap.
+"""Decide again what is emitted: when an object counts as present, and who wins an overlap.
 
 Presence is a decision of its own. Reads a video's masks with the soft scores beside them and writes
 other masks, without a model: thresholds are swept in seconds on the CPU.
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Emit one video anew."""
+    """Emit one video again."""
     config = validation.parse(Config, args.settings, "emission")
     video = artifacts.read_video(args.frames)
     notes = read_masks(args.masks, video, {"video": video.digest})

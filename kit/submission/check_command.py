@@ -18,14 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--meta", type=Path, required=True, help="meta JSON of the split")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--workers", type=int, default=1, help="processes that read pictures")
-    parser.add_argument("--repair", type=Path, metavar="OUT.zip", help="write a mended copy")
+    parser.add_argument("--repair", type=Path, metavar="OUT.zip", help="write a repaired copy")
     parser.add_argument(
         "--fill", choices=["empty", "nearest"], help="with --repair: make up missing frames"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report, and mend if asked; 0 when nothing worse than harmless is left, else 1."""
+    """Print the report, and repair if asked; 0 when nothing worse than harmless is left, else 1."""
     meta = expected.load_meta(args.meta)
     report = check(args.source, meta, args.workers)
     sys.stdout.write((report.as_json() if args.json else str(report)) + "\n")

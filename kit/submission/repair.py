@@ -1,6 +1,6 @@
-"""Mend what can be mended without guessing, and say what was done.
+"""Repair what can be repaired without guessing, and say what was done.
 
-Layout, names, junk and the way ids are stored are mended; what a mask shows never is. Frames that
+Layout, names, junk and the way ids are stored are repaired; what a mask shows never is. Frames that
 are missing are made up only when asked for. What is left to fix is the user's.
 """
 
@@ -47,7 +47,7 @@ class Change:
 def repair(
     source: Path, meta: Mapping[str, Any], output: Path, fill: Fill | None = None
 ) -> list[Change]:
-    """Write a mended copy of a submission.
+    """Write a repaired copy of a submission.
 
     Args:
         source: folder or ZIP archive.
@@ -66,14 +66,14 @@ def repair(
     videos = expected.videos(meta)
     changes: list[Change] = []
     try:
-        with open_source(source) as tree, archive.checked(output, meta) as mended:
+        with open_source(source) as tree, archive.checked(output, meta) as repaired:
             found = layout.find(_plain(tree.entries, changes), videos)
             _refuse_making_up(found, videos, fill)
             if found.base:
                 changes.append(Change(found.base, "moved the videos to the root"))
-            _mend_others(tree, found.others, mended, changes, len(videos))
+            _repair_others(tree, found.others, repaired, changes, len(videos))
             for name, video in videos.items():
-                _Mender(tree, video, fill, mended, changes).mend(found.files.get(name, {}))
+                _Repairer(tree, video, fill, repaired, changes).repair(found.files.get(name, {}))
     except Broken as broken:
         raise SubmissionError(f"{source}: {broken}. Make the archive again.") from broken
     return changes
@@ -114,8 +114,8 @@ def _plain(entries: list[Entry], changes: list[Change]) -> list[Entry]:
     return plain
 
 
-def _mend_others(
-    tree: Source, others: list[Entry], mended: StoredZip, changes: list[Change], videos: int
+def _repair_others(
+    tree: Source, others: list[Entry], repaired: StoredZip, changes: list[Change], videos: int
 ) -> None:
     """Keep one valid team file and drop all else."""
     kept = False
@@ -124,25 +124,25 @@ def _mend_others(
             data = tree.read(entry)
             kept = not team.problems(data)
             if kept:
-                mended.add("team.json", data)
+                repaired.add("team.json", data)
                 continue
         changes.append(Change(entry.name, "left out: not part of a submission"))
     if videos == 1 and not kept:
-        mended.add(*archive.COMPANION)
+        repaired.add(*archive.COMPANION)
         changes.append(Change(archive.COMPANION[0], "added, so that one folder is no wrapper"))
 
 
 @dataclass(frozen=True)
-class _Mender:
+class _Repairer:
     """Copies one video into the result; frames leave in the order of meta."""
 
     tree: Source
     video: Video
     fill: Fill | None
-    mended: StoredZip
+    repaired: StoredZip
     changes: list[Change]
 
-    def mend(self, files: Mapping[str, Entry]) -> None:
+    def repair(self, files: Mapping[str, Entry]) -> None:
         chosen = self._chosen(files)
         for frame in self.video.frames:
             target = f"{self.video.name}/{frame}.png"
@@ -150,7 +150,7 @@ class _Mender:
                 entry = chosen[frame]
                 if entry.name.split("/")[-2:] != target.split("/"):
                     self.changes.append(Change(entry.name, f"renamed to {target}"))
-                self.mended.add(target, self._mask(entry))
+                self.repaired.add(target, self._mask(entry))
             elif self.fill is not None:
                 self._make_up(target, frame, chosen)
 
@@ -192,10 +192,10 @@ class _Mender:
             if not chosen:
                 return
             near = min(chosen, key=lambda other: (abs(int(other) - int(frame)), int(other)))
-            self.mended.add(target, self._mask(chosen[near]))
+            self.repaired.add(target, self._mask(chosen[near]))
             self.changes.append(Change(target, f"made up: a copy of frame {near}"))
         elif self.video.size is not None:
-            self.mended.add(target, encode_png(np.zeros(self.video.size, np.uint8)))
+            self.repaired.add(target, encode_png(np.zeros(self.video.size, np.uint8)))
             self.changes.append(Change(target, "made up: an empty mask"))
 
 

@@ -1,8 +1,8 @@
 """A directory or a ZIP archive as a list of entries that can be read one by one.
 
 Nothing is extracted; what an entry claims about itself is bounded before it is believed. Links on
-disk lead to what they mean, as for whoever zips them; in an archive they are text. Knows nothing of
-videos.
+disk lead to what they mean, as a program that zips them takes them; in an archive they are text.
+Knows nothing of videos.
 """
 
 import os

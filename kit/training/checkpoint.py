@@ -67,19 +67,19 @@ def read(
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise WeightsError(
-            f"{path}: not a readable checkpoint ({error}). Remove it to start this run anew."
+            f"{path}: not a readable checkpoint ({error}). Remove it to start this run again."
         ) from None
     if header["schema"].value != SCHEMA or header["digest"].value != digest:
         raise WeightsError(
             f"{path}: a checkpoint of a run with other settings. To go on with these, remove it "
-            "(the run starts anew) or give another output folder."
+            "(the run starts again) or give another output folder."
         )
     try:
         step = header["step"].integer()
         _check_names(tensors, model, mean)
     except Damaged as error:
         raise WeightsError(
-            f"{path}: damaged ({error}). Remove it to start this run anew."
+            f"{path}: damaged ({error}). Remove it to start this run again."
         ) from None
     model.load_state_dict(_under("model.", tensors))
     for name, value in _under("mean.", tensors).items():

@@ -36,7 +36,7 @@ def spread(model: nn.Module, but: str = "-") -> None:
     for hundreds of steps nothing moves.
 
     Args:
-        model: Whose linear and convolutional layers are drawn anew, the same in every process.
+        model: Whose linear and convolutional layers are drawn again, the same in every process.
         but: What the names of layers begin with that stay as they are.
     """
     generator = torch.Generator().manual_seed(tiny.SEED)

@@ -56,7 +56,7 @@ class Seeker:
         square = tokens.transpose(1, 2).unflatten(2, (side, side))
         coarse = encoder.neck.fpn_layers[-2](square)
         code = encoder.neck.position_encoding(coarse.shape, coarse.device, coarse.dtype)
-        # Whoever reads these leaves out the last level.
+        # What reads these leaves out the last level.
         return Sam3VisionEncoderOutput(
             last_hidden_state=tokens,
             fpn_hidden_states=(coarse, coarse),

@@ -80,7 +80,7 @@ def write_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
 def describe(folder: Path, told: Mapping[str, Any]) -> None:
     """Write `model.json`, last of all.
 
-    The digest of the weights stands in it, so that whoever depends on that file notices others.
+    The digest of the weights stands in it, so that what depends on that file notices others.
     """
     digest = files.sha256(folder / models.WEIGHTS)
     files.write_json(

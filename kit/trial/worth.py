@@ -14,7 +14,7 @@ WAYS = {
 
 
 def words(chosen: Mapping[str, Any]) -> str:
-    """A paragraph for whoever looks at a result.
+    """A paragraph for people who look at a result.
 
     Args:
         chosen: Settings of the propagator, with tracker and model resolved.
