@@ -69,13 +69,6 @@ def test_lasot_needs_a_line_per_frame():
         boxes.lasot_curves(at(A, A), at(A))
 
 
-def test_tight_box():
-    mask = np.zeros((6, 8), bool)
-    assert boxes.tight_box(mask).tolist() == [0, 0, 0, 0]
-    mask[2, 3] = mask[4, 5] = True
-    assert boxes.tight_box(mask).tolist() == [3, 2, 3, 3]
-
-
 def test_equal_to_the_peer():
     """Random boxes against PyPI's `got10k`, where that is installed."""
     peer = pytest.importorskip("got10k.utils.metrics")

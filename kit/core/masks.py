@@ -5,7 +5,7 @@ what annotators wrote 255 where they did not decide ("void").
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -246,14 +246,6 @@ def _checked(rle: str, shape: tuple[int, int]) -> dict[str, Any]:
     """A mask as pycocotools takes it, which itself believes any runs."""
     runs_of(rle, *shape)
     return {"size": list(shape), "counts": rle.encode()}
-
-
-def label_map(masks: Mapping[int, Mask], shape: tuple[int, int]) -> LabelMap:
-    """Paint disjoint masks into one label map."""
-    labels = np.zeros(shape, np.uint8)
-    for object_id, mask in masks.items():
-        labels[mask] = object_id
-    return labels
 
 
 def encode_png(labels: LabelMap) -> bytes:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageSequence
 
 from kit.core import kinds, pictures
+from kit.core.clutter import is_clutter
 from kit.core.errors import DataError
 from kit.core.files import replacing
 from kit.core.masks import MAX_ID, encode_png
@@ -38,8 +39,8 @@ def run(args: argparse.Namespace) -> None:
     """Convert one folder."""
     if args.output.exists():
         raise DataError(f"{args.output}: is there already. Remove it, or name another folder.")
-    hidden = (p for p in args.source.glob("*") if not p.name.startswith("."))
-    files = sorted((p for p in hidden if p.suffix.lower() in SUFFIXES), key=_order)
+    here = (p for p in args.source.glob("*") if not is_clutter(p.name))
+    files = sorted((p for p in here if p.suffix.lower() in SUFFIXES), key=_order)
     if not files:
         raise DataError(f"{args.source}: no pictures ({', '.join(SUFFIXES)}).")
     write = _label_maps if args.labels else _frames

@@ -194,8 +194,8 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def label_files(folder: Path) -> list[Path]:
-    """Label maps of a folder in natural order; hidden files, which some systems leave, are none."""
-    found = (p for p in folder.glob("*.png") if not p.name.startswith("."))
+    """Label maps of a folder in natural order; what systems leave there is none of them."""
+    found = (p for p in folder.glob("*.png") if not is_clutter(p.name))
     return sorted(found, key=lambda p: natural(p.stem))
 
 

@@ -214,19 +214,3 @@ def lasot_scores(curves: Mapping[str, LasotCurves]) -> dict[str, float | None]:
 def _mean_curve(curves: Sequence[Curve]) -> Curve | None:
     some = [curve for curve in curves if curve.sum() > EPS]
     return np.asarray(np.mean(some, axis=0)) if some else None
-
-
-# --- From masks to boxes ---------------------------------------------------------------------
-
-
-def tight_box(mask: Flags) -> Boxes:
-    """The smallest box around a mask bool[H, W]: float64[4]; all 0 where the mask is empty.
-
-    An empty mask means that the object is told absent. A box without area is a miss in GOT-10k; in
-    LaSOT the official toolkit takes the box of the frame before for it.
-    """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return np.zeros(4)
-    top, left = rows[0], columns[0]
-    return np.array([left, top, columns[-1] - left + 1, rows[-1] - top + 1], dtype=np.float64)

@@ -16,8 +16,6 @@ from kit.metrics import counts, disks, measures, segments
 
 SCORE_KEYS = ("J&F_new", "J", "F_new", "disappear_J&F_new", "reappear_J&F_new", "F", "J&F")
 
-LabelPair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-
 
 @dataclass(frozen=True)
 class ObjectResult:

@@ -121,7 +121,6 @@ class Overview:
         audits: `kit.metrics.mining.summary` of each recipe that mines; empty without ground truth.
         intervals: By recipe and measure, (low, high) in percent.
         missing: Videos that are not on the page, with the reason.
-        record: Sections of the run's record: a text, or values by name.
         note: What a reader must know before looking at a picture; may be empty.
     """
 
@@ -136,7 +135,6 @@ class Overview:
     audits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
-    record: Mapping[str, str | Mapping[str, object]] = field(default_factory=dict)
     note: str = ""
 
 

@@ -129,8 +129,7 @@ def _sections(overview: Overview) -> list[tuple[str, str]]:
     found += [("failures", "Where it fails")] if overview.totals else []
     found += [("anchors", "Anchors")]
     found += [("evidence", "Against the truth")] if overview.audits else []
-    found += [("presence", "Absence and overlaps")]
-    return found + ([("record", "Run record")] if overview.record else [])
+    return [*found, ("presence", "Absence and overlaps")]
 
 
 def _is_best(overview: Overview, key: str, value: float | None) -> bool:

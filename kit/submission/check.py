@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from kit.core.clutter import is_clutter
 from kit.submission import expected, frames, layout, png, team
 from kit.submission.expected import Video
 from kit.submission.layout import Layout
@@ -214,7 +215,7 @@ def _check_others(
             continue  # told of the video as a whole: to remove them would be wrong
         elif inside in videos:
             findings.add("video-file", entry.name, "a file where a folder is expected")
-        elif deeper and top not in found.files and not top.startswith((".", "__MACOSX")):
+        elif deeper and top not in found.files and not is_clutter(top):
             findings.add("video-extra", layout.join(base, top), "not in meta", top)
         else:
             findings.add("junk", entry.name, "not part of a submission", top)
