@@ -63,7 +63,7 @@ def test_same_seed_same_pixels():
     assert not np.array_equal(first.instances, other.instances)
 
 
-# Recorded with numpy 2.4, OpenCV 4.10, 4.14 and 5.0, which used to draw three different videos.
+# Recorded with numpy 2.4, the same under OpenCV 4.10 and 5.0, which used to draw different videos.
 RECORDED = {
     0: "4b49aa568efdda33",
     1: "6d3aec361311581a",
