@@ -331,15 +331,14 @@ def test_a_job_is_killed(night: Night, undisturbed: Night) -> None:
 
 
 def client_of(video: str) -> int:
-    """The process that waits for a worker to make the masks of a video."""
+    """The process that waits for a worker to do its job of a video."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if words[1:4] == [b"-m", b"kit", b"masks"] and words[-2].endswith(
-                f"{video}.zip".encode()
-            ):
+            named = len(words) > 2 and f"/{video}.".encode() in words[-2]
+            if named and words[1:3] == [b"-m", b"kit"] and words[3] in (b"masks", b"candidates"):
                 return int(entry.name)
     raise AssertionError("no such job")
