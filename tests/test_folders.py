@@ -17,7 +17,7 @@ from clips import write_clip as clip_in
 from PIL import Image
 
 from kit.cli import main
-from kit.core import artifacts
+from kit.core import artifacts, name_lists
 from kit.core.errors import DataError
 from kit.data import likeness, names
 from kit.data.layout import Split
@@ -255,7 +255,7 @@ LISTS: list[tuple[str, bytes, list[str]]] = [
 def test_lists_of_videos(data: bytes, found: list[str], tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(data)
-    assert names.read_list(path) == found
+    assert name_lists.read_list(path) == found
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_lists_of_no_videos(data: bytes | None, words: str, tmp_path: Path) -> N
     if data is not None:
         path.write_bytes(data)
     with pytest.raises(DataError, match=words) as caught:
-        names.read_list(path)
+        name_lists.read_list(path)
     assert str(path) in str(caught.value)
 
 

@@ -93,6 +93,13 @@ def test_lvos(spans):
     assert (scores["J_seen"], scores["J_unseen"], scores["J"]) == (1, 0, 0.5)
 
 
+def test_a_list_of_unseen_videos_as_powershell_saves_it(spans):
+    """Lists of names are read alike, whatever they are for."""
+    (spans / "unseen.txt").write_bytes("\ufeffJPEGImages/other/\r\n".encode("utf-16-le"))
+    assert score(spans, "lvos-v2", *lists(spans)) == 0
+    assert results(spans)["scores"]["J_unseen"] == 0
+
+
 def test_youtube_vos_goes_by_category(spans):
     meta = json.loads((spans / "meta.json").read_text())
     for video, category in (("seen", "cat"), ("other", "yak")):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kit.core.errors import DataError
+from kit.core.name_lists import read_list, unique
 from kit.data import names
 from kit.data.layout import Split
 
@@ -56,10 +57,10 @@ def choose(split: Split, wanted: str | Sequence[str] | None) -> Chosen:
 
 
 def _asked(wanted: str | Sequence[str], here: Collection[str]) -> list[str]:
-    asked = names.read_list(Path(wanted)) if isinstance(wanted, str) else names.unique(wanted)
+    asked = read_list(Path(wanted)) if isinstance(wanted, str) else unique(wanted)
     if not asked:
         raise DataError("data.videos: an empty list. Name the videos, or write null for all.")
-    return names.unique(_as_written(name, here) for name in asked)
+    return unique(_as_written(name, here) for name in asked)
 
 
 def _as_written(name: str, here: Collection[str]) -> str:

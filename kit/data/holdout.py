@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from kit.core.errors import DataError
 from kit.core.files import write_json, write_text
 from kit.core.label_maps import read_labels
-from kit.data import names
+from kit.core.name_lists import read_list
 from kit.data.layout import Split, label_files, read_meta
 
 MIN_FRAMES = 3  # the scorer leaves out the first and the last frame: shorter clips always get 0
@@ -201,4 +201,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _names(path: Path | None) -> list[str]:
-    return [] if path is None else names.read_list(path, or_none=True)
+    return [] if path is None else read_list(path, or_none=True)

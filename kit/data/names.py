@@ -1,26 +1,17 @@
-"""Names as people's folders bring them: of videos and frames, in lists, and of no video at all.
+"""Names as people's folders bring them: of videos and frames, and of no video at all.
 
-Looks at names alone; opens nothing but a list of videos.
+Opens nothing.
 """
 
-import codecs
 import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-
-from kit.core.errors import DataError
 
 IMAGES = (".jpg", ".jpeg", ".png")
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm")
 # Snakemake fills in <word> and {word}; a backslash is a folder's end where archives are unpacked.
 _UNFIT = re.compile(r"<[a-z][a-z0-9_]*>|[{}\\\x00-\x1f\x7f]")
 MAX_BYTES = 200  # file systems take 255; artifacts' suffixes and `.part` need some of them
-_MAX_LIST_BYTES = 16 << 20
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",  # what PowerShell's > writes
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 
 def flaw_of_video(name: str) -> str:
@@ -59,40 +50,6 @@ def flaw_for_server(frames: Iterable[str]) -> str:
     if bad:
         return f"{len(bad)} of {len(frames)} names are no plain numbers, such as {bad[0]!r}"
     return ""
-
-
-def read_list(path: Path, or_none: bool = False) -> list[str]:
-    """Names of videos from a text file, a name a line, in their order and each once.
-
-    Blanks around a name, empty lines, folders before it and slashes behind it (`ls -d PATH/*/`),
-    and byte order marks of UTF-8 and UTF-16 are no part of a name; blanks inside it are.
-
-    Raises:
-        DataError: The file cannot be read as text, or holds no name.
-    """
-    try:
-        if path.stat().st_size > _MAX_LIST_BYTES:
-            raise DataError(f"{path}: {path.stat().st_size} bytes, too many for a list of names.")
-        text = _decoded(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; it is to hold videos' names, one a line.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot read names ({error}). Save it as UTF-8 text.") from None
-    found = unique(text.splitlines())
-    if not found and not or_none:
-        raise DataError(f"{path}: holds no name. List the videos, one a line; null means all.")
-    return found
-
-
-def _decoded(data: bytes) -> str:
-    encoding = next((e for mark, e in _MARKS.items() if data.startswith(mark)), "utf-8")
-    return data.decode(encoding)
-
-
-def unique(names: Iterable[str]) -> list[str]:
-    """Names without what surrounds them, each once, in order; empty ones are left out."""
-    bare = (name.strip().rstrip("/").rpartition("/")[2] for name in names)
-    return list(dict.fromkeys(filter(None, bare)))
 
 
 def listed(names: Collection[str], most: int = 5) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kit.core.errors import ConfigError
 from kit.core.files import write_text
+from kit.core.name_lists import read_list
 from kit.metrics import box_set, protocol_set
 from kit.metrics.folders import open_folder
 from kit.metrics.protocol_video import Track
@@ -33,7 +34,7 @@ def score(args: Namespace) -> str:
     if name in box_set.NAMES:
         scores, each = box_set.score_boxes(name, truth, predictions)
         return _written(args.output, name, scores, each, box_set.SOURCES[name])
-    unseen = protocol_set.read_names(args.unseen) if args.unseen else ()
+    unseen = read_list(args.unseen, or_none=True) if args.unseen else ()
     scores, tracks = protocol_set.score_set(name, truth, predictions, args.meta, unseen)
     objects = {f"{video}_{i}": _means(track) for (video, i), track in tracks.items()}
     return _written(args.output, name, scores, objects, PROTOCOLS[name].source)

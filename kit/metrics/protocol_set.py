@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kit.core.errors import DataError, KitError
-from kit.core.files import parse_json
+from kit.core.files import MAX_JSON_BYTES, parse_json
 from kit.metrics.folders import Folder
 from kit.metrics.protocol_means import Key, Scores, aggregate
 from kit.metrics.protocol_video import Files, Span, Track, evaluate_video
 from kit.metrics.protocols import PROTOCOLS, Protocol
 
-MAX_META_BYTES = 256 << 20
 Evaluated = dict[Key, Track]
 
 
@@ -109,8 +108,8 @@ def _meta(name: str, protocol: Protocol, meta: Path | None) -> dict[str, Any]:
     if meta is None:
         raise DataError(f"{name} needs the data set's meta file, which names its objects: --meta.")
     try:
-        if meta.stat().st_size > MAX_META_BYTES:
-            raise DataError(f"{meta}: {meta.stat().st_size} bytes, at most {MAX_META_BYTES}.")
+        if meta.stat().st_size > MAX_JSON_BYTES:
+            raise DataError(f"{meta}: {meta.stat().st_size} bytes, at most {MAX_JSON_BYTES}.")
         videos = parse_json(meta.read_text())["videos"]
         return {str(video): dict(info) for video, info in videos.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -146,15 +145,3 @@ def _group(protocol: Protocol, key: Key, infos: dict[str, Any]) -> str:
     video, i = key
     entry = infos.get(video, {}).get("objects", {}).get(i, {})
     return str(entry.get("category", video)) if isinstance(entry, dict) else video
-
-
-def read_names(file: Path) -> list[str]:
-    """Names in a list, one a line.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: no list of names ({error}). Write one name a line.") from None
