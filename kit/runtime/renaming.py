@@ -77,7 +77,8 @@ _NECK: Rules = (
     (r"^(\d+)\.conv_1x1\.", r"fpn_layers.\1.proj1."),
     (r"^(\d+)\.conv_3x3\.", r"fpn_layers.\1.proj2."),
 )
-_TRUNK: Rules = (
+# Of SAM 3 and 3.1 alike.
+TRUNK: Rules = (
     (r"^pos_embed$", "embeddings.position_embeddings"),
     (r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection."),
     (r"^ln_pre\.", "layer_norm."),
@@ -145,7 +146,7 @@ _MASKS: Rules = (
 )
 # Parts of SAM 3 by their prefix: what it becomes, and the rules for the rest of the name.
 _SAM3: tuple[tuple[str, str, Rules], ...] = (
-    ("detector.backbone.vision_backbone.trunk.", "detector_model.vision_encoder.backbone.", _TRUNK),
+    ("detector.backbone.vision_backbone.trunk.", "detector_model.vision_encoder.backbone.", TRUNK),
     ("detector.backbone.vision_backbone.convs.", "detector_model.vision_encoder.neck.", _NECK),
     ("detector.backbone.vision_backbone.sam2_convs.", "tracker_neck.", _NECK),
     ("detector.backbone.language_backbone.encoder.", "detector_model.text_encoder.", _TEXT),
@@ -202,7 +203,7 @@ def sam3_from_meta(weights: Weights) -> Weights:
         for prefix, becomes, rules in _SAM3:
             if name.startswith(prefix):
                 key = becomes + renamed(name[len(prefix) :], rules)
-                found |= _split(key, value)
+                found |= split(key, value)
                 break
     trunk = "detector_model.vision_encoder.backbone.embeddings.position_embeddings"
     if trunk in found and _has_class_token(found[trunk]):
@@ -249,7 +250,7 @@ def dinov3_from_meta(weights: Weights) -> Weights:
     for name, value in weights.items():
         if not re.search(r"bias_mask$|^rope_embed\.|^local_cls_norm\.", name):
             value = value[:, None] if name == "mask_token" and value.dim() == 2 else value
-            found |= _split(renamed(name, _DINOV3), value)
+            found |= split(renamed(name, _DINOV3), value)
     return {key: value for key, value in found.items() if not key.endswith(".k_proj.bias")}
 
 
@@ -260,7 +261,7 @@ def renamed(name: str, rules: Rules) -> str:
     return name
 
 
-def _split(key: str, value: Tensor) -> Mapping[str, Tensor]:
+def split(key: str, value: Tensor) -> Mapping[str, Tensor]:
     """Queries, keys and values of one tensor apart; anything else as it is."""
     fused = re.search(r"\.(qkv\.|in_proj_)(weight|bias)$", key)
     if fused is None:

@@ -18,11 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from kit.core.errors import DataError
 from kit.core.limits import Positive
 from kit.core.masks import Mask
 from kit.core.types import Image
@@ -37,7 +35,7 @@ from kit.trackers.multiplex.network import RECENT, Network
 from kit.trackers.multiplex.reading import MemoryReader
 from kit.trackers.multiplex.source import load as load  # weights are loaded by that name
 from kit.trackers.recorded import Recorded
-from kit.trackers.square import HALF, Entrance
+from kit.trackers.square import HALF, Entrance, given
 
 VERSION = 1
 OBJECTS_INTERACT = "objects_share"
@@ -111,13 +109,7 @@ class Sam31Tracker:
         Raises:
             DataError: The mask is empty.
         """
-        if not mask.any():
-            raise DataError(
-                f"prompt: the mask ({mask.shape[1]}x{mask.shape[0]}) is empty. "
-                "An object must be prompted on a frame that shows it."
-            )
-        share = uploaded(torch.from_numpy(np.ascontiguousarray(mask)), self._device)
-        share = share[None, None].float()
+        share = given(mask, self._device)
         grid = self._sizes.grid
         with running(self._device):
             assert encoded.prompt is not None  # `encode` makes it

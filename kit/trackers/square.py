@@ -65,6 +65,20 @@ class Entrance:
         return pixels.permute(2, 0, 1)[None].contiguous()
 
 
+def given(mask: Mask, device: torch.device) -> Tensor:
+    """A prompt bool [H, W] as float32 [1, 1, H, W] of zeros and ones on the device.
+
+    Raises:
+        DataError: The mask is empty.
+    """
+    if not mask.any():
+        raise DataError(
+            f"prompt: the mask ({mask.shape[1]}x{mask.shape[0]}) is empty. "
+            "An object must be prompted on a frame that shows it."
+        )
+    return uploaded(torch.from_numpy(np.ascontiguousarray(mask)), device)[None, None].float()
+
+
 def square_mask(mask: Mask, size: int, device: torch.device) -> Tensor:
     """Resize a prompt as both libraries do: antialiased, foreground where the share is >= 0.5.
 
@@ -82,12 +96,7 @@ def square_mask(mask: Mask, size: int, device: torch.device) -> Tensor:
     Raises:
         DataError: The mask is empty.
     """
-    if not mask.any():
-        raise DataError(
-            f"prompt: the mask ({mask.shape[1]}x{mask.shape[0]}) is empty. "
-            "An object must be prompted on a frame that shows it."
-        )
-    share = uploaded(torch.from_numpy(np.ascontiguousarray(mask)), device)[None, None].float()
+    share = given(mask, device)
     if mask.shape != (size, size):
         share = torch.nn.functional.interpolate(
             share, size=(size, size), mode="bilinear", align_corners=False, antialias=True

@@ -139,7 +139,10 @@ def read(path: Path) -> Checkpoint:
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], sizes: Sizes) -> None:
-    """Put tensors into a `.safetensors` file that tells its sizes; all or nothing."""
+    """Put tensors into a `.safetensors` file that tells its sizes; all or nothing.
+
+    Under a name of its own first: the workers of all devices may split a checkpoint at once.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
     os.close(handle)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from kit.runtime import renaming
 from kit.trackers.multiplex.network import Network
 from kit.trackers.multiplex.sizes import Sizes
 
@@ -18,13 +19,6 @@ TRACKER, VISION = "tracker.model.", "detector.backbone.vision_backbone."
 NECKS = ("interactive_convs.", "propagation_convs.")  # the third one is the detector's
 _ALIASES = {"sam2_predictor.": "tracker.", "sam3_model.": "detector."}
 _DERIVED = ".freqs_cis"  # rotations that every version computes itself
-_TRUNK = (
-    (r"^trunk\.patch_embed\.proj\.", "trunk.embeddings.patch_embeddings.projection."),
-    (r"^trunk\.ln_pre\.", "trunk.layer_norm."),
-    (r"^trunk\.blocks\.(\d+)\.norm(\d)\.", r"trunk.layers.\1.layer_norm\2."),
-    (r"^trunk\.blocks\.(\d+)\.attn\.proj\.", r"trunk.layers.\1.attention.o_proj."),
-    (r"^trunk\.blocks\.(\d+)\.mlp\.", r"trunk.layers.\1.mlp."),
-)
 
 
 def published(name: str) -> str:
@@ -65,15 +59,12 @@ def imported(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _own_vision(name: str, value: Tensor) -> dict[str, Tensor]:
-    if name == "trunk.pos_embed":  # its first row is that of a class token, which is not there
-        return {"vision.trunk.embeddings.position_embeddings": value[:, 1:]}
-    if found := re.match(r"^trunk\.blocks\.(\d+)\.attn\.qkv\.(\w+)$", name):
-        stem = f"vision.trunk.layers.{found[1]}.attention"
-        parts = zip("qkv", value.chunk(3), strict=True)
-        return {f"{stem}.{part}_proj.{found[2]}": rows for part, rows in parts}
-    for old, new in _TRUNK:
-        name = re.sub(old, new, name)
-    return {f"vision.{name}": value}
+    if not name.startswith("trunk."):
+        return {f"vision.{name}": value}
+    key = renaming.renamed(name.removeprefix("trunk."), renaming.TRUNK)
+    if key.endswith("position_embeddings"):
+        value = value[:, 1:]  # the first row is that of a class token, which is not there
+    return {f"vision.trunk.{own}": part for own, part in renaming.split(key, value).items()}
 
 
 def exported(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
