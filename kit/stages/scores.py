@@ -7,9 +7,10 @@ import argparse
 from pathlib import Path
 
 from kit.core import artifacts, label_maps, masks, pictures, png
-from kit.core.errors import ArtifactError, DataError
-from kit.core.files import rebuild_hint, sha256
-from kit.core.mask_archive import read_masks, read_pngs
+from kit.core.errors import DataError
+from kit.core.files import sha256
+from kit.core.labels import Labels
+from kit.core.mask_archive import read_masks
 from kit.core.scored import ObjectScores, VideoScores, write_scores
 from kit.core.types import Video
 from kit.metrics import counts, mosev2
@@ -29,16 +30,12 @@ def run(args: argparse.Namespace) -> None:
     """Score one video against the label maps beside its frames."""
     video = artifacts.read_video(args.frames)
     read_masks(args.masks, video, {"video": video.digest})
-    predicted = dict(read_pngs(args.masks))
-    if list(predicted) != list(video.frames):
-        raise ArtifactError(
-            f"{args.masks}: masks of {len(predicted)} frames, not those of the video's "
-            f"{len(video.frames)}. {rebuild_hint(args.masks)}"
-        )
+    labels = Labels(args.masks, video)
+    predicted = [labels.packed(frame) for frame in video.frames]
     truth = [_truth(video, frame) for frame in video.frames]
     ids = [o.id for o in video.objects]
     try:
-        results = mosev2.evaluate_video(truth, list(predicted.values()), ids)
+        results = mosev2.evaluate_video(truth, predicted, ids)
     except Exception:  # what Pillow raises has no common base
         for frame in video.frames:
             label_maps.read_labels(video.annotation(frame), video.shape)  # names the damaged one
