@@ -22,10 +22,11 @@ from kit.core.audits import Audited, Judged, Sighting, write_audit
 from kit.core.errors import ArtifactError
 from kit.core.files import sha256
 from kit.core.mask_archive import write_masks
-from kit.core.types import Anchor, MaskNotes, Rejected, Selection, State, Video
+from kit.core.types import Anchor, Candidate, MaskNotes, Rejected, Selection, State, Video
 from kit.data import scenes, synthetic
 from kit.metrics.failures import CLASSES
-from kit.report import events, pictures
+from kit.report import content, events, pictures, sheet
+from kit.report.gather import Work
 from kit.stages import report as stage
 
 # The bindings of pycocotools are older than numpy 2 and warn when a mask is decoded.
@@ -443,3 +444,34 @@ def test_the_policy_allows_this_script_alone(split: Path, tmp_path: Path) -> Non
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src &#39;sha256-{digest}&#39;" in policy and "unsafe" not in policy
     assert " style=" not in page  # refused by the policy
+
+
+# --- anchor sheets ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mining", "folder", "known"),
+    [("sam3.dinov3.top3", "sam3", True),
+     ("sam3.dinov3.top3@first.greedy", "sam3", True),
+     ("sam3.dinov3.top3@first.greedy", "sam3@first.greedy", True),
+     ("sam3.dinov3.top3", "sam3", False)],
+)  # fmt: skip
+def test_a_sheet_shows_what_was_refused(
+    split: Path, tmp_path: Path, mining: str, folder: str, known: bool
+) -> None:
+    """Outcome: from the candidates that were chosen from, wherever they lie, and no others."""
+    work = tmp_path / "work"
+    shutil.copytree(split, work)
+    video = artifacts.read_video(work / "frames/a_0.json")
+    target, frame = video.objects[0].id, video.frames[6]
+    rle = masks.encode_rle(truth(video, 6) == target)
+    path = work / "candidates" / folder / "a_0.jsonl.zst"
+    found = [Candidate(frame, target, 0.75, rle, video.shape, "x")]
+    artifacts.write_candidates(path, video, found)
+    made_of = {"video": video.digest} | ({"candidates": sha256(path)} if known else {})
+    selection = Selection([], [Rejected(frame, target, 0.5, "too near")])
+    artifacts.write_anchors(work / f"anchors/{mining}/a_0.json", video, selection, made_of)
+    recipe = content.Recipe("again", f"{mining}.greedy", mining)
+    crops = sheet.refused(Work(work, [recipe], ["a_0"]), recipe, video, target, selection)
+    told = "cosine 0.500, detector 0.75: too near"
+    assert [(c.frame, c.text) for c in crops] == [(frame, told)] * known

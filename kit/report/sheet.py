@@ -1,9 +1,10 @@
 """The anchor sheet of an object: the target, its anchors, and what was refused just below them."""
 
 import base64
-from collections.abc import Mapping
+from pathlib import Path
 
 from kit.core import artifacts, images
+from kit.core.files import sha256
 from kit.core.masks import Mask, box_of, decode_rle
 from kit.core.types import Candidate, Selection, Video
 from kit.report import pictures
@@ -34,15 +35,16 @@ def _sheet(work: Work, entry: Entry, recipes: list[Recipe]) -> Sheet:
         text = f"cosine {anchor.score:.3f}, {lead}: {anchor.reason}"
         mask = decode_rle(anchor.rle, *video.shape)
         crops.append(_crop(video, "anchor", anchor.frame, mask, text))
-    crops += _refused(video, target.id, selection, _best(work, recipes[0], video, target.id))
+    crops += refused(work, recipes[0], video, target.id, selection)
     names = ", ".join(recipe.name for recipe in recipes)
     return Sheet(entry.video, entry.object_id, names, crops)
 
 
-def _refused(
-    video: Video, object_id: int, selection: Selection, best: Mapping[str, Candidate]
+def refused(
+    work: Work, recipe: Recipe, video: Video, object_id: int, selection: Selection
 ) -> list[Crop]:
     """The refused ones most similar to the target, as far as their regions are still at hand."""
+    best = _best(work, recipe, video, object_id)
     mine = [r for r in selection.rejected if r.object_id == object_id and r.frame in best]
     mine.sort(key=lambda r: (-r.score, r.frame))
     return [
@@ -56,14 +58,28 @@ def _refused(
 
 def _best(work: Work, recipe: Recipe, video: Video, object_id: int) -> dict[str, Candidate]:
     """The candidate of each frame that the detector was surest of."""
-    detector = recipe.mining.split(".")[0]
-    path = work.path("candidates", detector, video.name)
+    path = _chosen_from(work, recipe, video)
     found: dict[str, Candidate] = {}
-    for one in artifacts.read_candidates(path, video) if path.is_file() else ():
+    for one in () if path is None else artifacts.read_candidates(path, video):
         rival = found.get(one.frame)
         if one.object_id == object_id and (rival is None or one.score > rival.score):
             found[one.frame] = one
     return found
+
+
+def _chosen_from(work: Work, recipe: Recipe, video: Video) -> Path | None:
+    """The candidates that a decision was made of: those after a first pass, or shared by all.
+
+    None if they are gone, or others by now.
+    """
+    chain, at, first = recipe.mining.partition("@")
+    detector = chain.split(".")[0]
+    made_of = artifacts.anchors_inputs(work.path("anchors", recipe.mining, video.name))
+    for key in (f"{detector}{at}{first}", detector):
+        path = work.path("candidates", key, video.name)
+        if path.is_file() and sha256(path) == made_of.get("candidates"):
+            return path
+    return None
 
 
 def _crop(video: Video, kind: str, frame: str, mask: Mask, text: str) -> Crop:

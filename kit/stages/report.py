@@ -17,7 +17,7 @@ from kit.report.playing import player
 from kit.report.sheet import sheets
 from kit.stages import _settings
 
-VERSION = 5
+VERSION = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
