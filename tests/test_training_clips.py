@@ -94,6 +94,20 @@ def test_folders_in_mose_layout(tmp_path: Path) -> None:
     assert clip.masks[:, 0].any((1, 2)).all()
 
 
+def test_frames_of_a_folder_go_by_number(tmp_path: Path) -> None:
+    """Outcome: the order in which stages take them, and nothing that systems leave among them."""
+    synthetic.write_video(tmp_path, "v", 0, SMALL)
+    source = clips.Folder(layout.Split(tmp_path, "JPEGImages", "Annotations", None))
+    rng = np.random.default_rng
+    before = source.take(rng(0), 12, 1)
+    for folder in (tmp_path / "JPEGImages/v", tmp_path / "Annotations/v"):
+        for number, file in enumerate(sorted(folder.iterdir())):
+            file.rename(folder / f"{number}{file.suffix}")
+    (tmp_path / "JPEGImages/v/._0.jpg").touch()
+    again = clips.Folder(layout.Split(tmp_path, "JPEGImages", "Annotations", None))
+    assert_array_equal(again.take(rng(0), 12, 1).frames, before.frames)
+
+
 class Empty:
     """A source that never shows an object."""
 

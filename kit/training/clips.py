@@ -147,7 +147,7 @@ class Folder:
     def _frames(self, video: str) -> list[Path]:
         if video not in self._known:
             folder = self._split.root / self._split.images / video
-            self._known[video] = sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png"))
+            self._known[video] = layout.frame_files(folder)
         return self._known[video]
 
 
