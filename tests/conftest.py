@@ -48,3 +48,14 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         function.cache_clear()
     for name in [m for m in sys.modules if m.partition(".")[0] in ("their_team", "rivals")]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in one order: several threads round otherwise, in the last bits."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -3,13 +3,12 @@
 Each folder tells its steps and its limits; nothing here knows a case by name.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from golden_sam31 import CASES, REASON, Case, Session
 
 from kit.core.types import Prompt
@@ -17,15 +16,7 @@ from kit.propagators import greedy
 from kit.trackers import sam31
 from kit.trackers.base import Tracker
 
-pytestmark = pytest.mark.skipif(not CASES, reason=REASON)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [pytest.mark.skipif(not CASES, reason=REASON), pytest.mark.usefixtures("one_thread")]
 
 
 def tracker_of(case: Case, **changes: Any) -> Tracker:

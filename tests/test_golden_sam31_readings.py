@@ -3,7 +3,7 @@
 The table of the recordings' README: without these, an equal case would say little.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,17 +18,12 @@ from kit.trackers.multiplex.network import RECENT, Network
 from kit.trackers.multiplex.reading import MemoryReader
 from kit.trackers.sam31 import Sam31Tracker
 
-pytestmark = pytest.mark.skipif(not {"three_loop", "vanish"} <= set(CASES), reason=REASON)
+pytestmark = [
+    pytest.mark.skipif(not {"three_loop", "vanish"} <= set(CASES), reason=REASON),
+    pytest.mark.usefixtures("one_thread"),
+]
 Patch = pytest.MonkeyPatch
 maps, absent, read = slots.maps, slots.absent, MemoryReader.read
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def always_out_of_range(patch: Patch) -> None:

@@ -13,7 +13,6 @@ pass it; what tells a defect of the engine is the library beside it.
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,10 @@ from kit.trackers.base import Tracker
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden" / "tracker"
 
-pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden data at {GOLDEN}")
+pytestmark = [
+    pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden data at {GOLDEN}"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 CASES = (
     "sam2_plain_1obj",
@@ -59,14 +61,6 @@ class Clip:
     def __getitem__(self, index: int) -> np.ndarray:
         with Image.open(self.folder / "frames" / f"{index:05d}.png") as image:
             return np.array(image.convert("RGB"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def read_case(name: str) -> dict:

@@ -18,17 +18,11 @@ from kit.propagators.seen import Shapes, shapes
 from kit.trackers import sam2, sam3
 from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Span, Tracker
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPAN = Span(recent=6, pointers=16, anchors=None, past_pointers=True, far_pointers=False)
 SIDE = 32
 POLICIES = [samurai, dam4sam]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def block(left: int, top: int, width: int = 4, height: int = 4) -> np.ndarray:

@@ -25,6 +25,8 @@ from kit.propagators.trail import Node, Trail
 from kit.trackers import sam2, sam3
 from kit.trackers.base import Context, Encoded, Hypothesis, Memory, Recall, Span, Tracker
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPAN = Span(recent=6, pointers=16, anchors=None, past_pointers=True, far_pointers=False)
 ONE = np.ones((4, 4), bool)
 
@@ -113,14 +115,6 @@ def run(
 ) -> list[FrameResult]:
     module = importlib.import_module(type(config).__module__) if config else greedy
     return list(module.propagate(tracker, Frames(length), prompts, config or module.Config()))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # --- prompts -----------------------------------------------------------------------------------

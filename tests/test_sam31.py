@@ -3,7 +3,7 @@
 import importlib
 import json
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from kit.trackers.base import Bucket, Context, Encoded, Hypothesis, Memory, Reca
 from kit.trackers.multiplex.network import Network
 from kit.trackers.multiplex.reading import code_index
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 POLICIES = {
     "greedy": greedy.Config(),
     "selecting": greedy.Config(min_effective_iou=0.01),
@@ -34,14 +36,6 @@ POLICIES = {
     "dam4sam": dam4sam.Config(),
 }
 CLIP = Clip(12)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,12 @@ The recordings do not have all that a video can bring; where both ways of keepin
 same, it is not because of one of them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from golden_sam31 import Case, Session
 from test_golden_sam31 import Frames, as_greedy, of_session
 from tiny_models import Clip, tiny_sam31
@@ -19,6 +17,8 @@ from tiny_models import Clip, tiny_sam31
 from kit.propagators import greedy
 from kit.trackers import sam31
 from kit.trackers.multiplex.network import Network
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 T = 16
 
@@ -88,14 +88,6 @@ CASES = [
 @pytest.fixture(scope="module")
 def model() -> Network:
     return tiny_sam31()
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -28,6 +28,8 @@ from kit.trackers.base import Context, Encoded, Memory, Recall, Tracker
 from kit.trackers.recorded import Recorded
 from kit.trackers.square import square_mask
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LENGTH = 19  # longer than pointers reach back (16)
 CLIP = Clip(LENGTH)
 
@@ -37,14 +39,6 @@ PLANS = {
     "late start": {1: [0], 2: [5, 12]},
     "more anchors than attended to": {1: [0, 2, 4, 9, 11, 17]},
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
