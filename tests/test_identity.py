@@ -109,3 +109,20 @@ def test_what_the_workflow_trains_is_an_input_and_no_parameter(
     (tmp_path / "work" / "trainings" / "sam2").mkdir(parents=True)
     (tmp_path / "work" / "trainings" / "sam2" / "model.safetensors").touch()
     assert made.versions("trackers", "sam2") == before
+
+
+def test_the_family_is_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcome: other weights and texts beside them remake no mask that the family made."""
+    from kit.runtime import tiny
+
+    assert set(weights.FAMILY) == set(tiny.FOLDERS.values())
+    monkeypatch.setattr(weights, "TINY", tmp_path)
+    (tmp_path / "sam2").mkdir()
+    (tmp_path / "sam2" / "model.safetensors").write_bytes(b"1")
+    before = weights.identity("tiny")
+    (tmp_path / "wide" / "sam2").mkdir(parents=True)
+    (tmp_path / "wide" / "sam2" / "model.safetensors").write_bytes(b"2")
+    (tmp_path / "WEIGHTS.md").write_bytes(b"terms")
+    assert weights.identity("tiny") == before
+    (tmp_path / "sam2" / "model.safetensors").write_bytes(b"3")
+    assert weights.identity("tiny") != before

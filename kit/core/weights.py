@@ -12,6 +12,7 @@ from kit.core import files
 from kit.core.errors import ArtifactError
 
 TINY = Path(__file__).parents[1] / "weights"  # of the `tiny` family, beside the code
+FAMILY = ("dinov3", "sam2", "sam3")  # its folders there; what lies beside them is no part of it
 
 
 def identity(source: str) -> str:
@@ -20,15 +21,19 @@ def identity(source: str) -> str:
     Empty for an id of the hub, which its revision makes known, and for what is not there.
     """
     path = TINY if source == "tiny" else Path(source).expanduser()
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p, path))
-    else:
-        found = [path] if path.is_file() else []
+    parts = [path / name for name in FAMILY] if source == "tiny" else [path]
+    found = sorted(file for part in parts for file in _files(part))
     if not found:
         return ""
     known = _remembered()
     digests = [(str(file.relative_to(path)), _digest(file, known)) for file in found]
     return files.sha256(files.canonical_json(digests).encode())[:16]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    return [file for file in path.rglob("*") if file.is_file() and not _hidden(file, path)]
 
 
 def _hidden(file: Path, folder: Path) -> bool:
