@@ -11,6 +11,7 @@ import pytest
 
 from kit.core.errors import ArtifactError, DataError
 from kit.core.files import canonical_json
+from kit.core.scored import SCORE_KEYS
 from kit.submission import ledger
 from kit.submission.ledger import Entry, add, add_arguments, read, read_scores, run, table
 
@@ -27,7 +28,7 @@ SCORES = {
     "J&F_new": 51.17, "J": 49.55, "F_new": 52.8, "disappear_J&F_new": 66.23,
     "reappear_J&F_new": None, "F": 55.13, "J&F": 52.34,
 }  # fmt: skip
-OBJECT = dict.fromkeys(ledger.KEYS, 40.0)
+OBJECT = dict.fromkeys(SCORE_KEYS, 40.0)
 
 
 def entry(**changes):
@@ -160,7 +161,7 @@ def test_damaged_lines_are_named_and_nothing_is_added(damage, tmp_path):
 
 def test_table_lines_up():
     head, row = table([entry(recipe="tiny.top_k", local=OBJECT)]).splitlines()
-    assert head.split() == ["date", "archive", "sha256", "recipe", "config", "local", *ledger.KEYS]
+    assert head.split() == ["date", "archive", "sha256", "recipe", "config", "local", *SCORE_KEYS]
     assert row.split()[1:] == [
         "a.zip", "abababababab", "tiny.top_k", "-", "40.00",
         "51.17", "49.55", "52.80", "66.23", "-", "55.13", "52.34",

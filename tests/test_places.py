@@ -17,6 +17,7 @@ import pytest
 
 from kit.core import locks
 from kit.core.errors import ConfigError, DeviceError
+from kit.core.scored import SCORE_KEYS
 from kit.runtime import claim, client, devices
 from kit.runtime.home import lent_cache
 from kit.submission import ledger
@@ -125,7 +126,7 @@ def test_a_ledger_where_files_cannot_be_locked(
     without_locks(monkeypatch, tmp_path, number)
     with (tmp_path / "file").open("wb") as file, pytest.raises(locks.Unsupported):
         locks.wait_for(file)
-    entry = ledger.Entry("2026-01-01", "a.zip", "0" * 64, dict.fromkeys(ledger.KEYS, 51.17))
+    entry = ledger.Entry("2026-01-01", "a.zip", "0" * 64, dict.fromkeys(SCORE_KEYS, 51.17))
     assert ledger.add(tmp_path / "ledger.jsonl", entry)
     assert ledger.read(tmp_path / "ledger.jsonl") == [entry]
 

@@ -14,6 +14,8 @@ from kit.core import files
 from kit.core.checks import Inputs, check_inputs, check_name, document, inputs_of
 from kit.core.fields import Field
 
+# The numbers of a set in the organisers' order (score.py, main), and what they are means of.
+SCORE_KEYS = ("J&F_new", "J", "F_new", "disappear_J&F_new", "reappear_J&F_new", "F", "J&F")
 OBJECT_KEYS = (
     "J",
     "F_new",

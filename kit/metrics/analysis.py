@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.core.errors import DataError
-from kit.core.scored import OBJECT_KEYS, Measures
+from kit.core.scored import OBJECT_KEYS, SCORE_KEYS, Measures
 from kit.metrics import counts, segments
-from kit.metrics.objects import SCORE_KEYS, ObjectResult, mean
+from kit.metrics.objects import ObjectResult, mean
 
 Floats = NDArray[np.float64]
 AREAS = (1, 32**2, 96**2, 192**2)  # pixels; the first two limits are those of COCO

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from kit.core.scored import OBJECT_KEYS, Measures
+from kit.core.scored import OBJECT_KEYS, SCORE_KEYS, Measures
 from kit.metrics import disks
 from kit.metrics.folders import Folder, Location, Truth, Within, open_folder
 from kit.metrics.objects import (
-    SCORE_KEYS,
     ObjectResult,
     aggregate,
     count_video,

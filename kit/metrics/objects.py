@@ -14,8 +14,6 @@ from kit.core import png
 from kit.core.scored import OBJECT_KEYS, Measures
 from kit.metrics import counts, disks, measures, segments
 
-SCORE_KEYS = ("J&F_new", "J", "F_new", "disappear_J&F_new", "reappear_J&F_new", "F", "J&F")
-
 
 @dataclass(frozen=True)
 class ObjectResult:

@@ -12,10 +12,10 @@ import numpy as np
 from kit.core import scored
 from kit.core.errors import DataError
 from kit.core.files import write_text
-from kit.core.scored import RAW_SCHEMA, Measures
+from kit.core.scored import RAW_SCHEMA, SCORE_KEYS, Measures
 from kit.metrics import analysis, counts, mosev2
 from kit.metrics.folders import Location
-from kit.metrics.objects import SCORE_KEYS, ObjectResult
+from kit.metrics.objects import ObjectResult
 
 
 def percent(value: float | None) -> float:

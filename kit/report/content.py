@@ -12,15 +12,6 @@ from kit.core.scored import ObjectScores
 from kit.core.types import Anchor
 
 MAIN = "J&F_new"
-COLUMNS = (
-    MAIN,
-    "J",
-    "F_new",
-    "disappear_J&F_new",
-    "reappear_J&F_new",
-    "F",
-    "J&F",
-)  # the official numbers in the official order
 
 Scores = Mapping[str, float | None]  # percent with two decimals, None where undefined
 

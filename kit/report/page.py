@@ -11,9 +11,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from kit.core.scored import SCORE_KEYS
 from kit.metrics.failures import CLASSES
 from kit.report import charts
-from kit.report.content import COLUMNS, MAIN, Entry, Outcome, Overview, Player, Sheet
+from kit.report.content import MAIN, Entry, Outcome, Overview, Player, Sheet
 from kit.report.pictures import colour
 from kit.report.published import ROWS
 
@@ -72,7 +73,7 @@ def render(
             css=Markup(text["css"]),
             script=Markup(text["js"]),
             sections=_sections(overview),
-            columns=COLUMNS,
+            columns=SCORE_KEYS,
             heads=HEADS,
             plain=PLAIN,
             meanings=MEANINGS,

@@ -7,6 +7,7 @@ process_video_chunk). Works on names alone: opens nothing.
 
 from collections.abc import Iterator, Sequence
 
+from kit.data.names import listed
 from kit.submission.expected import Video
 
 Defect = tuple[str, str, str]  # code of the rules, file name or "", detail
@@ -82,9 +83,5 @@ def _missing(submitted: list[int], expected: list[int], video: Video) -> Iterato
         code = "frame-missing"
     else:
         code = "frame-unscored"
-    yield code, "", f"{len(missing)} of {len(video.frames)} frames missing: {_listed(missing)}"
-
-
-def _listed(values: list[int], most: int = 5) -> str:
-    shown = ", ".join(str(value) for value in values[:most])
-    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+    told = listed([str(number) for number in missing])
+    yield code, "", f"{len(missing)} of {len(video.frames)} frames missing: {told}"

@@ -20,10 +20,9 @@ from kit.core import locks
 from kit.core.errors import ArtifactError, DataError
 from kit.core.fields import Damaged, Field
 from kit.core.files import canonical_json, parse_json, sha256
+from kit.core.scored import SCORE_KEYS
 
 SCHEMA = "ledger/1"
-# Lines of scores.txt in the organisers' order (score.py, main).
-KEYS = ("J&F_new", "J", "F_new", "disappear_J&F_new", "reappear_J&F_new", "F", "J&F")
 MAX_BYTES = 64 << 20  # what a server returns for 10,000 objects has 3 MB
 Scores = dict[str, float | None]
 
@@ -52,7 +51,7 @@ def read_scores(path: Path) -> Scores:
     of `scores.txt`.
 
     Returns:
-        Percent by key of `KEYS`; None where the file says nan or null.
+        Percent by key of `SCORE_KEYS`; None where the file says nan or null.
 
     Raises:
         DataError: if the file is neither, is unreasonably large, or holds no percentages.
@@ -72,7 +71,7 @@ def read_scores(path: Path) -> Scores:
 def _from_text(data: bytes) -> Field:
     """The lines of scores.txt as a document; ValueError for what is no text or no number."""
     pairs = [line.partition(":") for line in data.decode().splitlines()]
-    values = {key.strip(): float(value) for key, _, value in pairs if key.strip() in KEYS}
+    values = {key.strip(): float(value) for key, _, value in pairs if key.strip() in SCORE_KEYS}
     return Field({key: None if math.isnan(value) else value for key, value in values.items()})
 
 
@@ -80,7 +79,7 @@ def _from_json(data: bytes) -> Scores:
     """Means over the objects of metrics.json."""
     entries = Field(parse_json(data)).entries()
     rows = [_percentages(_nulled(row)) for name, row in entries.items() if name != "total_time"]
-    means = {key: _mean([row[key] for row in rows]) for key in KEYS}
+    means = {key: _mean([row[key] for row in rows]) for key in SCORE_KEYS}
     return _scores(Field(means))
 
 
@@ -96,8 +95,8 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _percentages(field: Field) -> Scores:
-    """Percent by key of `KEYS`."""
-    return {key: field[key].or_null(lambda one: one.number(0, 100)) for key in KEYS}
+    """Percent by key of `SCORE_KEYS`."""
+    return {key: field[key].or_null(lambda one: one.number(0, 100)) for key in SCORE_KEYS}
 
 
 def _scores(field: Field) -> Scores:
@@ -173,7 +172,7 @@ def _recorded(row: Field) -> Entry:
 
 def table(entries: list[Entry]) -> str:
     """Entries as lines of text, one per submission, with the head of each digest."""
-    columns = ["date", "archive", "sha256", "recipe", "config", "local", *KEYS]
+    columns = ["date", "archive", "sha256", "recipe", "config", "local", *SCORE_KEYS]
     rows = [columns, *(_row(entry) for entry in entries)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -184,7 +183,7 @@ def table(entries: list[Entry]) -> str:
 def _row(entry: Entry) -> list[str]:
     digests = [entry.archive_sha256[:12], entry.recipe or "-", (entry.config_sha256 or "-")[:12]]
     local = _shown((entry.local or {}).get("J&F_new"))
-    scores = [_shown(entry.server.get(key)) for key in KEYS]
+    scores = [_shown(entry.server.get(key)) for key in SCORE_KEYS]
     return [entry.date, entry.archive, *digests, local, *scores]
 
 
