@@ -59,3 +59,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def by_hand() -> Iterator[None]:
+    """A workflow that a test plans in this process makes no later test a job of it."""
+    names = ("MOSE_KIT_WORK", "MOSE_KIT_RUN")
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
