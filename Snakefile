@@ -57,6 +57,7 @@ onstart:  # never in a dry run, which shows Snakemake's own reasons
         checked(lambda: reachable.check(CONFIG.models()))
     narrator.attach(logger.handlers)
     internals.lift_rate(workflow)
+    internals.end_when_told(workflow)
     internals.keep_plan()
 
 

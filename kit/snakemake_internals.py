@@ -5,6 +5,7 @@ here is known to hold for 9.27.
 """
 
 import gc
+import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
@@ -40,6 +41,15 @@ def lift_rate(workflow: Any) -> None:
     limit = workflow.scheduler.job_rate_limiter
     if limit and (limit.max_jobs, limit.timespan) == (100, 1):  # its default
         workflow.scheduler.job_rate_limiter = None
+
+
+def end_when_told(workflow: Any) -> None:
+    """Let Snakemake hear SIGTERM while it books a finished job.
+
+    Its handler takes a lock that the interrupted code may hold (9.27.1, job_scheduler.py:575 within
+    :231): a run that a batch system ends at that moment would wait for itself for ever.
+    """
+    workflow.scheduler._lock = threading.RLock()
 
 
 def offer_devices(workflow: Any, count: int) -> None:

@@ -117,6 +117,7 @@ def test_weights_that_cannot_be_had_are_told_once(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     night = Night.new(tmp_path / "night", videos=3)
+    night.extra = {"SIMULATED_WEIGHTS": "checked"}
     night.configure(
         lambda v: v["models"].update(any={"source": "facebook/none", "revision": "main"})
     )

@@ -179,11 +179,16 @@ def way_of(module: Any, **settings: Any) -> Callable[..., Iterator[tuple[int, An
     return ways.get(module, lambda *given: follow(*given, way))
 
 
+SHAPES = [0.7, 0.6, 0.5, 5.0, *[9.0] * 3, *[1, 1, 4, 4] * 3]
 LOOKING = {
     # what a row of numbers says: IoUs, presence and what else the policy asks for
     "selection": (greedy, {"min_effective_iou": 0.01}, [0.9, 5.0]),
     "rcms": (rcms, {}, [5.0, 0.9]),
-    "samurai": (samurai, {"warm_up": 2}, [0.7, 0.6, 0.5, 5.0, *[9.0] * 3, *[1, 1, 4, 4] * 3]),
+    "samurai": (
+        samurai,
+        {"warm_up": 2, "motion_weight": 0.25},
+        [0.7, 0.6, 0.5, 5.0, *[9.0] * 3, *[1, 1, 4, 4] * 3],
+    ),
     "dam4sam": (dam4sam, {}, [0.7, 0.6, 0.5, 5.0, *[9.0] * 3, *[1, 1, 4, 4] * 3]),
     "tree": (memory_tree, {}, [0.9, 0.6, 0.3, 1.0]),  # not sure: it branches
 }

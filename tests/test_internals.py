@@ -84,6 +84,13 @@ onstart:
     print("limited before:", workflow.scheduler.job_rate_limiter is not None)
     internals.lift_rate(workflow)
     print("limited:", workflow.scheduler.job_rate_limiter is not None)
+    with workflow.scheduler._lock:
+        print("held:", not workflow.scheduler._lock.acquire(blocking=False))
+    internals.end_when_told(workflow)
+    with workflow.scheduler._lock:  # as while a job is booked
+        workflow.scheduler.exit_gracefully()  # as SIGTERM does, in the same thread
+    print("told to end:", workflow.scheduler._user_kill)
+    workflow.scheduler._user_kill = None
     print("to run:", *sorted(internals.rules_to_run(workflow)))
     print("devices:", workflow.global_resources["gpu"].value)
 """
@@ -167,3 +174,8 @@ def test_rules_with_jobs_to_run_are_known_when_a_run_starts(tmp_path: Path) -> N
     assert "to run: all anchors\n" in snakemake(tmp_path)
     (tmp_path / "made" / "a").unlink()
     assert "to run: all make\n" in snakemake(tmp_path)
+
+
+def test_a_run_that_is_told_to_end_does_not_wait_for_itself(run: str) -> None:
+    """Snakemake 9.27.1 takes a lock in its signal handler that the interrupted code may hold."""
+    assert "held: True\ntold to end: graceful\n" in run

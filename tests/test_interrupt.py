@@ -6,6 +6,7 @@ adds a picture to an archive. Run again, it must leave byte for byte what an und
 
 import importlib
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from kit.cli import main
 ROOT = Path(__file__).parents[1]
 
 STOPS = [  # stage, the call at which it is stopped, and how many of them pass before
-    ("draw", "cv2.imencode", 3),  # some frames lie in the scratch folder
+    ("draw", "PIL.Image.Image.save", 3),  # some frames lie in the scratch folder
     ("draw", "os.fsync", 0),  # the frames are there, the meta entry is not
     ("film", "cv2.imencode", 3),  # `frames` of a video file, half unpacked
     ("frames", "os.fsync", 0),
@@ -40,13 +41,10 @@ MODEL_STOPS = [
 ]
 
 DRIVER = """
-import importlib, sys, time
+import pkgutil, sys, time
 from kit.cli import main
 owner, _, name = sys.argv[1].rpartition(".")
-module, *inner = owner.split(".")
-target = importlib.import_module(module)
-for part in inner:
-    target = getattr(target, part)
+target = pkgutil.resolve_name(owner)
 genuine, left = getattr(target, name), int(sys.argv[2])
 def stopping(*arguments, **named):
     global left
@@ -101,10 +99,7 @@ def revealed(folder: Path) -> dict[str, bytes]:
 def interrupt(command: list[str], where: str, passing: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """Run a command and send it SIGINT, as Ctrl-C does, at a call that it makes."""
     owner, _, name = where.rpartition(".")
-    module, *inner = owner.split(".")
-    target: Any = importlib.import_module(module)
-    for part in inner:
-        target = getattr(target, part)
+    target: Any = pkgutil.resolve_name(owner)
     genuine, left = getattr(target, name), [passing]
 
     def stopping(*arguments: Any, **named: Any) -> Any:
