@@ -18,7 +18,7 @@ from kit.core import masks
 from kit.core.errors import ArtifactError
 from kit.core.images import first_mask
 from kit.core.masks import encode_png
-from kit.core.types import Anchor, FrameResult, Selection, Video, VideoObject
+from kit.core.types import Anchor, FrameResult, Selection, State, Video, VideoObject
 from kit.labelling.overlaps import resolve_overlaps
 from kit.labelling.painter import Painter
 from kit.stages.masks import prompts_of
@@ -208,12 +208,11 @@ def test_what_is_noted_beside_the_masks(video: Video) -> None:
     track = painter_of(video)
     painted(track, result(1, o1=1.0), result(3, o1=1.0, o2=2.0))
     notes = track.describe()
-    assert notes["objects"]["1"] == {
-        "00001": {"presence": 5.0, "iou": 0.8},
-        "00003": {"presence": 5.0, "iou": 0.8},
+    assert notes.states[1] == {
+        frame: State(5.0, pytest.approx(0.8)) for frame in ("00001", "00003")
     }
-    assert list(notes["objects"]["2"]) == ["00003"]
-    assert notes["contested"] == {"00003": 24}
+    assert list(notes.states[2]) == ["00003"]
+    assert notes.contested == {"00003": 24}
 
 
 def anchor(frame: str, object_id: int) -> Anchor:
