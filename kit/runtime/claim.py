@@ -119,9 +119,8 @@ def claim(snakemake: Path, work: Path) -> None:
     Raises:
         ConfigError: Nothing can be written where results go.
     """
-    _check_writable(work)
     page, lock = _locked(snakemake)
-    if lock is not None:
+    if lock is not None:  # at once: who is killed before has left Snakemake's lock and no number
         _tell(lock, str(os.getpid()))
         atexit.register(_tell, lock, "")
         if page.parent != snakemake:
@@ -130,6 +129,7 @@ def claim(snakemake: Path, work: Path) -> None:
                 "start no second one from another host",
                 file=sys.stderr,
             )
+    _check_writable(work)
 
 
 def _locked(snakemake: Path) -> tuple[Path, int | None]:
