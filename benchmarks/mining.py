@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import transformers
 
+from kit import plugins
 from kit.core import artifacts, images, label_maps
 from kit.core.images import first_mask
 from kit.core.masks import encode_rle
@@ -30,7 +31,6 @@ from kit.core.types import Candidate, Features, Video
 from kit.data import scenes, synthetic
 from kit.detectors import exemplar_tokens
 from kit.detectors.base import Exemplar, Search
-from kit.embedders import dinov3
 from kit.runtime import models, tiny
 from kit.stages import features as describing
 from kit.stages import frames as indexing
@@ -136,8 +136,7 @@ def described(video: Video, batch: int, full: bool, device: str) -> Measured:
     """Describe five true masks per object and frame."""
     model = load("dinov3", full, device)
     found = regions(video, 5)
-    config = dinov3.Config()
-    stage = describing.Describe(dinov3, model, config, batch)
+    stage = describing.Describe(plugins.embedder({"method": "dinov3"}), model, batch)
 
     def work(meter: Meter) -> int:
         meter.watch(model, "forward")

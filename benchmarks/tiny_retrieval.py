@@ -4,8 +4,9 @@ Every function measures one model on one group of videos of a split; the table o
 mean and interval over three groups of the test split. Nothing is tuned on that split.
 """
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kit import plugins
 from kit.core.masks import Mask, decode_rle, iou
 from kit.core.types import (
     Candidate,
@@ -158,7 +160,9 @@ class Mining:
         """The anchors of a drawn video, as the stages would choose them."""
         video, frames = video_of(clip, "drawn"), list(clip.frames)
         candidates = candidates_of(self.detector, clip, self.search)
-        one = Describe(dinov3, self.embedder, self.describe, 32)
+        settings = json.loads(json.dumps(asdict(self.describe)))  # lists, as in a configuration
+        embedder = plugins.embedder({"method": "dinov3", **settings})
+        one = Describe(embedder, self.embedder, 32)
         known = {i: [(0, clip.labels[0] == i)] for i in targets_of(clip)}
         features = Features(one.candidates(video, frames, candidates), one.pools(frames, known))
         evidence = Evidence(candidates, features, first)
