@@ -106,6 +106,7 @@ def snakemake(folder: Path, *flags: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
+        timeout=120,  # a run that waits for itself is a failure, not a test without end
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
